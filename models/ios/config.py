@@ -1,0 +1,267 @@
+"""What an IOS configuration says, as typed objects. Every setting remembers the line that it came from.
+
+A field is None (or an empty list) when the configuration does not set it; defaults of the platform belong to the
+implementation profile and to ``to_ikev2``, so that "not configured" stays visible to the linter and to ``show``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
+from typing import Literal
+
+from ..secret import Secret
+
+IdentityKind = Literal["address", "fqdn", "email", "dn", "key-id", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a configuration; ``text`` has every secret replaced by ``<secret>``."""
+
+    file: str
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number} '{self.text}'"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRule:
+    """``identity local ...`` or one ``match identity remote ...``.
+
+    ``domain`` is True for ``fqdn domain X`` / ``email domain X``; ``mask`` only for addresses.
+    """
+
+    kind: IdentityKind
+    value: str
+    line: Line
+    domain: bool = False
+    mask: str | None = None
+
+
+@dataclass(slots=True)
+class Proposal:
+    """``crypto ikev2 proposal NAME``; algorithm names as in ``models/algorithms.py`` (``aes-cbc-256``, ``sha512``)."""
+
+    name: str
+    line: Line
+    encryption: list[str] = field(default_factory=list)
+    integrity: list[str] = field(default_factory=list)
+    prf: list[str] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Policy:
+    """``crypto ikev2 policy NAME``."""
+
+    name: str
+    line: Line
+    fvrf: str | None = None
+    match_address_local: list[IPv4Address] = field(default_factory=list)
+    proposals: list[str] = field(default_factory=list)
+    proposal_lines: dict[str, Line] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class KeyringPeer:
+    """``peer NAME`` of a keyring. ``network`` None: no address. Keys None: not set."""
+
+    name: str
+    line: Line
+    network: IPv4Network | None = None
+    hostname: str | None = None
+    identity: IdentityRule | None = None
+    local_key: Secret | None = None
+    remote_key: Secret | None = None
+    local_key_line: Line | None = None
+    remote_key_line: Line | None = None
+    address_line: Line | None = None
+
+
+@dataclass(slots=True)
+class Keyring:
+    """``crypto ikev2 keyring NAME``."""
+
+    name: str
+    line: Line
+    peers: list[KeyringPeer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Dpd:
+    """``dpd INTERVAL RETRY MODE``. [s], [s]"""
+
+    interval_s: int
+    retry_s: int
+    mode: Literal["periodic", "on-demand"]
+    line: Line
+
+
+@dataclass(slots=True)
+class Profile:
+    """``crypto ikev2 profile NAME``.
+
+    ``auth_remote``/``auth_local`` hold the method words (``pre-share``, ``rsa-sig``, ``ecdsa-sig``, ``eap`` ...);
+    ``inline_local_key``/``inline_remote_key`` are ``authentication ... pre-share key``.
+    """
+
+    name: str
+    line: Line
+    match_identity_remote: list[IdentityRule] = field(default_factory=list)
+    match_certificate: str | None = None
+    match_address_local: list[str] = field(default_factory=list)
+    identity_local: IdentityRule | None = None
+    auth_local: str | None = None
+    auth_local_line: Line | None = None
+    auth_remote: list[str] = field(default_factory=list)
+    auth_remote_line: Line | None = None
+    inline_local_key: Secret | None = None
+    inline_remote_key: Secret | None = None
+    keyring: str | None = None
+    keyring_line: Line | None = None
+    keyring_aaa: str | None = None
+    pki_trustpoint: str | None = None
+    lifetime_s: int | None = None
+    dpd: Dpd | None = None
+    virtual_template: int | None = None
+    virtual_template_line: Line | None = None
+    config_exchange_request: bool | None = None
+    shutdown: bool = False
+
+
+@dataclass(slots=True)
+class TransformSet:
+    """``crypto ipsec transform-set NAME ...``; ``encryption`` and ``integrity`` as in ``models/algorithms.py``.
+
+    ``integrity`` is empty for an AEAD cipher; ``ah`` is the integrity name of an AH transform, else empty.
+    """
+
+    name: str
+    line: Line
+    encryption: str = ""
+    integrity: str = ""
+    ah: str = ""
+    mode: Literal["tunnel", "transport"] = "tunnel"
+    transport_required: bool = False
+    esn: bool = False
+
+
+@dataclass(slots=True)
+class IpsecProfile:
+    """``crypto ipsec profile NAME``. ``replay_window`` 0: disabled; ``lifetime_kilobytes`` 0: disabled."""
+
+    name: str
+    line: Line
+    transform_sets: list[str] = field(default_factory=list)
+    transform_set_line: Line | None = None
+    ikev2_profile: str | None = None
+    ikev2_profile_line: Line | None = None
+    pfs_group: int | None = None
+    pfs_line: Line | None = None
+    lifetime_s: int | None = None
+    lifetime_kilobytes: int | None = None
+    replay_window: int | None = None
+    responder_only: bool = False
+
+
+@dataclass(slots=True)
+class Interface:
+    """``interface NAME``; tunnels and virtual-templates are interfaces with ``tunnel_*`` set.
+
+    ``name`` is the full name (``GigabitEthernet0/0/0``, ``Tunnel0``, ``Virtual-Template1``).
+    ``tunnel_mode`` None: not configured (the default of IOS is ``gre ip``).
+    ``tunnel_source`` is an interface name, an address or ``dynamic``; ``tunnel_destination`` an address, a name or
+    ``dynamic``.
+    """
+
+    name: str
+    line: Line
+    description: str = ""
+    addresses: list[IPv4Interface] = field(default_factory=list)
+    addresses_v6: list[IPv6Interface] = field(default_factory=list)
+    address_negotiated: bool = False
+    unnumbered: str | None = None
+    unnumbered_line: Line | None = None
+    address_line: Line | None = None
+    vrf: str | None = None
+    shutdown: bool = False
+    bandwidth_kbps: int | None = None
+    ip_mtu: int | None = None
+    adjust_mss: int | None = None
+    tunnel_source: str | None = None
+    tunnel_source_line: Line | None = None
+    tunnel_destination: str | None = None
+    tunnel_destination_line: Line | None = None
+    tunnel_mode: str | None = None
+    tunnel_mode_line: Line | None = None
+    tunnel_vrf: str | None = None
+    tunnel_key: int | None = None
+    tunnel_protection: str | None = None
+    tunnel_protection_line: Line | None = None
+    tunnel_path_mtu_discovery: bool = False
+
+    @property
+    def is_tunnel(self) -> bool:
+        """True for ``interface TunnelN``."""
+        return self.name.startswith("Tunnel")
+
+    @property
+    def is_virtual_template(self) -> bool:
+        """True for ``interface Virtual-TemplateN``."""
+        return self.name.startswith("Virtual-Template")
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """``ip route PREFIX MASK NEXTHOP|INTERFACE [distance]``."""
+
+    prefix: IPv4Network
+    next_hop: IPv4Address | None
+    interface: str | None
+    distance: int
+    vrf: str | None
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatement:
+    """``network ADDRESS [WILDCARD]`` under a routing protocol (``eigrp 10``, ``bgp 65000``, ``ospf 1``)."""
+
+    protocol: str
+    prefix: IPv4Network
+    line: Line
+
+
+@dataclass(slots=True)
+class RouterConfig:
+    """One router's configuration. Dictionaries keep the order of the file."""
+
+    file: str
+    hostname: str
+    hostname_line: Line | None = None
+    version: str | None = None
+    domain_name: str | None = None
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    routes: list[StaticRoute] = field(default_factory=list)
+    network_statements: list[NetworkStatement] = field(default_factory=list)
+    routing_protocols: list[str] = field(default_factory=list)
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    keyrings: dict[str, Keyring] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    transform_sets: dict[str, TransformSet] = field(default_factory=dict)
+    ipsec_profiles: dict[str, IpsecProfile] = field(default_factory=dict)
+    dpd: Dpd | None = None
+    fragmentation_mtu: int | None = None
+    cookie_challenge: int | None = None
+    window: int | None = None
+    max_in_negotiation: dict[str, int] = field(default_factory=dict)
+    max_sa: int | None = None
+    ipsec_lifetime_s: int | None = None
+    ipsec_lifetime_kilobytes: int | None = None
+    trustpoints: list[str] = field(default_factory=list)
+    #: Lines that were read and not understood, in order; they are listed by ``lint`` as notes, never silently lost.
+    unknown_lines: list[Line] = field(default_factory=list)

@@ -1,0 +1,39 @@
+"""Secrets that cannot leak: they compare and authenticate, and never print."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+class Secret:
+    """A pre-shared key or password. ``repr``, ``str``, formatting and pickling never show it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | bytes) -> None:
+        self._value = value.encode() if isinstance(value, str) else value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is not stored")
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def proof(self, *signed: object) -> bytes:
+        """Return a keyed digest over ``signed``: whoever holds the same key can recompute it, nobody can invert it.
+
+        It stands for the AUTH data of RFC 7296 2.15 until messages are encoded to bytes.
+        """
+        text = "\x1f".join(str(part) for part in signed)
+        return blake2b(text.encode(), key=blake2b(self._value).digest()).digest()

@@ -1,0 +1,110 @@
+"""YAML in, validated objects out; every complaint names the file and the line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import InputError, unknown_name
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises InputError when it is missing, unreadable, a folder or not text.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("no such file", str(path)) from None
+    except IsADirectoryError:
+        raise InputError("is a folder, a file is needed", str(path)) from None
+    except PermissionError:
+        raise InputError("cannot be read: permission denied", str(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
+    if b"\0" in data:
+        raise InputError("is a binary file, a text file is needed", str(path))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Old configurations hold Latin-1 descriptions; every byte decodes there, and NUL bytes were refused above.
+        return data.decode("latin-1")
+
+
+def load_yaml(path: Path) -> Any:
+    """Return the parsed YAML document with line marks (ruamel round-trip types).
+
+    Raises InputError with ``file:line`` for a syntax error or a repeated key.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    text = read_text(path)
+    try:
+        return YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = (error.problem or error.context or "broken YAML").splitlines()[0]
+        raise InputError(f"broken YAML: {problem}", where) from None
+    except YAMLError as error:
+        raise InputError(f"broken YAML: {str(error).splitlines()[0]}", str(path)) from None
+
+
+def line_of(document: Any, location: tuple[int | str, ...]) -> int | None:
+    """Return the line (from 1) at which the key path ``location`` stands, or of its nearest known parent."""
+    line: int | None = None
+    node = document
+    for key in location:
+        marks = getattr(node, "lc", None)
+        try:
+            if marks is not None and isinstance(node, dict):
+                line = marks.key(key)[0] + 1
+            elif marks is not None:
+                line = marks.item(key)[0] + 1
+            node = node[key]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return line
+
+
+def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that are allowed beside the last one of ``location``; empty when that cannot be told."""
+    fields = model.model_fields
+    for key in location[:-1]:
+        field = fields.get(str(key))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        fields = inner.model_fields
+    return [field.alias or name for name, field in fields.items()]
+
+
+def validate(document: Any, model: type[Model], path: Path) -> Model:
+    """Return ``model`` made from ``document``; the first fault becomes one InputError with its line."""
+    if not isinstance(document, dict):
+        raise InputError("a mapping of keys is needed at the top", str(path))
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        location = fault["loc"]
+        line = line_of(document, location)
+        where = f"{path}:{line}" if line else str(path)
+        name = ".".join(str(part) for part in location)
+        if fault["type"] == "extra_forbidden":
+            allowed = _allowed_keys(model, location)
+            if allowed:
+                raise unknown_name("key", str(location[-1]), allowed, where) from None
+        message = fault["msg"].removeprefix("Value error, ")
+        raise InputError(f"{name}: {message}" if name else message, where) from None
+
+
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """Read and validate one YAML file. Raises InputError."""
+    return validate(load_yaml(path), model, path)
