@@ -5,7 +5,7 @@ packets. One more peer or message therefore shifts nobody else's draws: runs sha
 construction. The mixing function is SplitMix64's finaliser (Steele, Lea, Flood: "Fast splittable pseudorandom number
 generators", OOPSLA 2014) applied to ``key + (n + 1) * golden``.
 
-`hash64` (scalar), `hash64_array` (NumPy) and the compiled form in ``simulate/kernels.py`` give the same bits; a test says so.
+`hash64` (scalar), `hash64_array` (NumPy) and the compiled form in ``simulate/kernels.py`` give the same bits.
 """
 
 from __future__ import annotations

@@ -79,6 +79,4 @@ class InstallSa:
     count: int = 1
 
 
-Operation = (
-    DhKeygen | DhValidate | DhShared | PrfCall | Hash | Protect | Unprotect | HandleMessage | InstallSa
-)
+Operation = DhKeygen | DhValidate | DhShared | PrfCall | Hash | Protect | Unprotect | HandleMessage | InstallSa

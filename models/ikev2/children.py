@@ -1,0 +1,127 @@
+"""Child SAs: what both ends agree on, their installation and lifetimes (RFC 7296 sections 2.8, 2.9 and 2.17)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .events import Refusal
+from .identity import Identity
+from .message import Message
+from .payloads import SaPayload, Selector, TsPayload
+from .policy import ChildPolicy, IkeProfile, TunnelPolicy
+from .proposals import EspProposal, EspSuite, choose_esp
+from .sa import Cause, ChildSa, IkeSa, nanoseconds
+from .states import State
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint
+
+__all__ = ["Agreement", "Cause", "Selector", "agree", "forget_stale", "install", "start_ike_timers", "suite_of"]
+
+
+@dataclass(slots=True)
+class Agreement:
+    """A Child SA that the responder accepts."""
+
+    suite: EspSuite
+    proposal: EspProposal
+    policy: ChildPolicy
+    tunnel: TunnelPolicy | None
+    interface: str
+    initiator_selectors: tuple[Selector, ...]
+    responder_selectors: tuple[Selector, ...]
+
+
+def suite_of(proposal: EspProposal) -> EspSuite:
+    """Return the suite of a chosen proposal, which names one algorithm of each type."""
+    return EspSuite(proposal.encryption, proposal.integrity, proposal.esn, proposal.groups[0] if proposal.groups else 0)
+
+
+def proposal_of(suite: EspSuite) -> EspProposal:
+    """Return the proposal that names exactly this suite."""
+    return EspProposal(suite.encryption, suite.integrity, suite.esn, (suite.group,) if suite.group else ())
+
+
+def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message) -> Agreement | Refusal:
+    """Return the first Child SA as the responder takes it, or why it refuses it."""
+    tunnel = ep.tunnel_for(sa.local, sa.remote)
+    if tunnel is not None and tunnel.profile == profile.name:
+        policy, interface = tunnel.child, tunnel.name
+    elif profile.accepts_any_tunnel and profile.virtual_template in ep.policy.templates:
+        tunnel, policy = None, ep.policy.templates[profile.virtual_template]
+        taken = {s.interface for s in ep.sas.values()}
+        interface = next(f"Virtual-Access{n}" for n in range(1, 1 << 20) if f"Virtual-Access{n}" not in taken)
+    else:
+        return Refusal("no tunnel interface for the peer", "TS_UNACCEPTABLE")
+    offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, EspProposal))
+    suite = choose_esp(offered, [p.without_groups() for p in policy.proposals])
+    if suite is None:
+        own = tuple(str(p) for p in policy.proposals)
+        return Refusal("no IPsec proposal in common", "NO_PROPOSAL_CHOSEN", own=own)
+    by_role = {ts.role: ts.selectors for ts in message.all(TsPayload)}
+    theirs, ours = by_role["TSi"], by_role["TSr"]
+    # A template without selectors takes what the peer asks for; an interface protects exactly its own.
+    if policy.local_selectors and (ours != policy.local_selectors or theirs != policy.remote_selectors):
+        own = tuple(str(s) for s in policy.local_selectors)
+        return Refusal("traffic selectors differ", "TS_UNACCEPTABLE", own=own)
+    return Agreement(suite, proposal_of(suite), policy, tunnel, interface, theirs, ours)
+
+
+def soft_lifetime_s(ep: Endpoint, sa: IkeSa, lifetime_s: float, purpose: str) -> float:
+    """Return after how long an SA of ``lifetime_s`` is rekeyed: margin and random advance before its end. [s]
+
+    Never before half of the lifetime, so that a short lifetime does not rekey without pause.
+    """
+    number = ep.implementation.number
+    jitter = number("rekey_jitter") * ep.stream(sa.remote, purpose).uniform() * lifetime_s
+    return max(lifetime_s - number("rekey_margin_s") - jitter, lifetime_s / 2)
+
+
+def start_ike_timers(ep: Endpoint, sa: IkeSa, now: int) -> None:
+    """Start rekey, expiry and dead peer detection of an established IKE SA."""
+    assert sa.profile is not None
+    sa.established_ns = now
+    lifetime_s = sa.profile.lifetime_s
+    ep.set_timer(sa, "rekey", now + nanoseconds(soft_lifetime_s(ep, sa, lifetime_s, "IKE SA rekey")))
+    ep.set_timer(sa, "expire", now + nanoseconds(lifetime_s))
+    if sa.profile.dpd is not None and sa.profile.dpd.periodic:
+        ep.set_timer(sa, "dpd", now + nanoseconds(sa.profile.dpd.interval_s))
+
+
+def install(
+    ep: Endpoint,
+    sa: IkeSa,
+    suite: EspSuite,
+    policy: ChildPolicy,
+    spi_in: int,
+    spi_out: int,
+    selectors: tuple[tuple[Selector, ...], tuple[Selector, ...]],
+    *,
+    initiator: bool,
+    now: int,
+) -> ChildSa:
+    """Put a Child SA into the data plane and start its timers. ``selectors``: this end's, then the peer's."""
+    child = ChildSa(
+        ep.next_serial(), sa.interface, spi_in, spi_out, suite, policy, selectors[0], selectors[1], initiator, now
+    )
+    sa.children[spi_in] = child
+    soft = soft_lifetime_s(ep, sa, policy.lifetime_s, "Child SA rekey")
+    ep.set_timer(sa, "rekey", now + nanoseconds(soft), child.serial)
+    ep.set_timer(sa, "expire", now + nanoseconds(policy.lifetime_s), child.serial)
+    ep.tell("child_installed", sa, now, child=child)
+    return child
+
+
+def forget_stale(ep: Endpoint, sa: IkeSa, identity: Identity, now: int) -> None:
+    """INITIAL_CONTACT: drop older IKE SAs with the same peer without telling it (RFC 7296 2.4).
+
+    Only those that were established before this one began: an SA that is made at the same moment from the other end
+    is none that the peer has forgotten.
+    """
+    for other in list(ep.sas.values()):
+        if other is sa or other.remote_identity != identity or other.state is not State.ESTABLISHED:
+            continue
+        if other.established_ns <= sa.created_ns:
+            other.successor = sa
+            ep.close(other, Refusal("peer started afresh"), now)

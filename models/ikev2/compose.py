@@ -1,0 +1,54 @@
+"""Messages put together in the order of the implementation profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..implementation import Condition, Implementation, Part
+from .payloads import NotifyPayload, Payload, VendorIdPayload
+
+#: Notifications that carry data of a fixed length. [bytes]
+_NOTIFY_DATA_BYTES = {"NAT_DETECTION_SOURCE_IP": 20, "NAT_DETECTION_DESTINATION_IP": 20, "SET_WINDOW_SIZE": 4}
+
+
+def static_payload(token: str, implementation: Implementation) -> Payload:
+    """Return the payload of a ``VID:`` or ``N:`` token, whose content does not depend on the exchange.
+
+    Raises KeyError for any other token: the caller must supply that payload.
+    """
+    kind, _, name = token.partition(":")
+    if kind == "VID":
+        return VendorIdPayload(name, implementation.vendor_id_bytes(name))
+    if kind != "N":
+        raise KeyError(token)
+    if name == "SIGNATURE_HASH_ALGORITHMS":
+        # Two octets for each hash algorithm (RFC 7427 section 4).
+        return NotifyPayload(name, 2 * implementation.count("signature_hash_algorithms"))
+    if name == "SET_WINDOW_SIZE":
+        return NotifyPayload(name, _NOTIFY_DATA_BYTES[name], value=implementation.count("window"))
+    return NotifyPayload(name, _NOTIFY_DATA_BYTES.get(name, 0))
+
+
+def compose(
+    parts: Sequence[Part | str],
+    implementation: Implementation,
+    supplied: Mapping[str, Payload | None],
+    conditions: frozenset[Condition] = frozenset(),
+) -> tuple[Payload, ...]:
+    """Return the payloads of one message.
+
+    ``supplied`` holds the payloads of the exchange by token; a None there leaves the token out. A part with a
+    condition is sent only when ``conditions`` holds it.
+    """
+    payloads: list[Payload] = []
+    for part in parts:
+        token = part if isinstance(part, str) else part.payload
+        if not isinstance(part, str) and part.when is not None and part.when not in conditions:
+            continue
+        if token in supplied:
+            payload = supplied[token]
+            if payload is not None:
+                payloads.append(payload)
+        else:
+            payloads.append(static_payload(token, implementation))
+    return tuple(payloads)

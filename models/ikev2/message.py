@@ -1,0 +1,119 @@
+"""IKEv2 messages and the datagrams that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from .payloads import NotifyPayload, Payload
+from .proposals import Suite
+
+#: IKE header (RFC 7296 3.1). [bytes]
+IKE_HEADER_BYTES = 28
+UDP_HEADER_BYTES = 8
+IPV4_HEADER_BYTES = 20
+#: Four zero octets before IKE on port 4500 (RFC 3948 2.2). [bytes]
+NON_ESP_MARKER_BYTES = 4
+IKE_PORT = 500
+NAT_T_PORT = 4500
+
+P = TypeVar("P", bound=Payload)
+
+
+class Exchange(IntEnum):
+    """Exchange types (RFC 7296 3.1)."""
+
+    IKE_SA_INIT = 34
+    IKE_AUTH = 35
+    CREATE_CHILD_SA = 36
+    INFORMATIONAL = 37
+
+
+@dataclass(slots=True)
+class Message:
+    """One IKEv2 message. ``suite`` None: sent in the clear (IKE_SA_INIT). Nobody changes a message after it is made."""
+
+    exchange: Exchange
+    spi_i: int
+    spi_r: int
+    message_id: int
+    response: bool
+    from_initiator: bool
+    payloads: tuple[Payload, ...]
+    suite: Suite | None = None
+    #: The Length field of the IKE header. [bytes]
+    ike_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        inner = self.inner_bytes
+        self.ike_bytes = IKE_HEADER_BYTES + (inner if self.suite is None else self.suite.protected_bytes(inner))
+
+    @property
+    def inner_bytes(self) -> int:
+        """Sum of the payload sizes before protection."""
+        return sum(p.size for p in self.payloads)
+
+    def find(self, kind: type[P]) -> P | None:
+        """Return the first payload of this type, or None."""
+        return next((p for p in self.payloads if isinstance(p, kind)), None)
+
+    def all(self, kind: type[P]) -> Iterator[P]:
+        """Yield every payload of this type."""
+        return (p for p in self.payloads if isinstance(p, kind))
+
+    def get(self, kind: type[P]) -> P:
+        """Return the first payload of this type.
+
+        Raises LookupError when there is none: the sender broke the protocol.
+        """
+        found = self.find(kind)
+        if found is None:
+            raise LookupError(f"{self.exchange.name} without {kind.__name__}")
+        return found
+
+    def notify(self, notify_type: str) -> NotifyPayload | None:
+        """Return the notification of this type, or None."""
+        return next((n for n in self.all(NotifyPayload) if n.type == notify_type), None)
+
+    def error(self) -> NotifyPayload | None:
+        """Return the first error notification (types below 16384, RFC 7296 3.10.1), or None."""
+        from .payloads import NOTIFY_TYPES
+
+        return next((n for n in self.all(NotifyPayload) if NOTIFY_TYPES[n.type] < 16384), None)
+
+    def payload_text(self) -> str:
+        """Return the payloads with their sizes, as ``SA(48) KE(264) ...``; inside ``SK(n){...}`` when protected."""
+        inner = " ".join(str(p) for p in self.payloads)
+        if self.suite is None:
+            return inner
+        return f"SK({self.suite.protected_bytes(self.inner_bytes)}){{{inner}}}"
+
+    def __str__(self) -> str:
+        arrow = "response" if self.response else "request"
+        return f"{self.exchange.name} {arrow} {self.message_id} [{self.ike_bytes} B] {self.payload_text()}"
+
+
+@dataclass(slots=True)
+class Datagram:
+    """A message on its way. ``transmission`` counts sends of the same bytes from 0."""
+
+    source: IPv4Address
+    destination: IPv4Address
+    message: Message
+    source_port: int = IKE_PORT
+    destination_port: int = IKE_PORT
+    transmission: int = 0
+
+    @property
+    def udp_len(self) -> int:
+        """UDP payload: the IKE message and, on port 4500, the non-ESP marker. [bytes]"""
+        marker = NON_ESP_MARKER_BYTES if self.destination_port == NAT_T_PORT else 0
+        return self.message.ike_bytes + marker
+
+    @property
+    def ip_len(self) -> int:
+        """The IPv4 packet. [bytes]"""
+        return self.udp_len + UDP_HEADER_BYTES + IPV4_HEADER_BYTES

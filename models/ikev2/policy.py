@@ -1,0 +1,143 @@
+"""What an endpoint is told to do: proposals, profiles, keys, tunnels. Built from a configuration or by hand.
+
+``origin`` fields name the configuration line behind a rule, so that a refusal can name the line at fault; they decide
+nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from ..secret import Secret
+from .identity import Identity, IdentityMatch
+from .payloads import ANY_IPV4, Selector
+from .proposals import EspProposal, IkeProposal
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """One peer of a keyring. Looked up by identity first, then by address (fact sheet E.3, assumed order)."""
+
+    name: str
+    local_key: Secret | None
+    remote_key: Secret | None
+    network: IPv4Network | None = None
+    identity: Identity | None = None
+    local_origin: str = ""
+    remote_origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DpdPolicy:
+    """Dead peer detection: a probe every ``interval_s`` of silence, repeated every ``retry_s``. [s]"""
+
+    interval_s: float
+    retry_s: float
+    periodic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IkeProfile:
+    """One IKEv2 profile. ``accepts`` rules are alternatives. ``accepts_any_tunnel``: has a virtual-template."""
+
+    name: str
+    local_identity: Identity
+    accepts: tuple[IdentityMatch, ...]
+    keys: tuple[KeyEntry, ...]
+    lifetime_s: float
+    dpd: DpdPolicy | None = None
+    accepts_any_tunnel: bool = False
+    virtual_template: str = ""
+    config_request: bool = True
+    local_identity_origin: str = ""
+    accepts_origins: tuple[str, ...] = ()
+
+    def matches(self, identity: Identity) -> bool:
+        """Return whether a peer that calls itself ``identity`` belongs to this profile."""
+        return any(rule.matches(identity) for rule in self.accepts)
+
+    def key_for(self, identity: Identity | None, address: IPv4Address) -> KeyEntry | None:
+        """Return the keyring entry of a peer, by identity, then by the longest matching address."""
+        for entry in self.keys:
+            if identity is not None and entry.identity == identity:
+                return entry
+        by_address = [e for e in self.keys if e.network is not None and address in e.network]
+        return max(by_address, key=lambda e: e.network.prefixlen if e.network else 0, default=None)
+
+    def expected_identity(self) -> Identity | None:
+        """Return the one identity that this profile accepts, or None when there are several or a pattern."""
+        if len(self.accepts) != 1:
+            return None
+        rule = self.accepts[0]
+        if rule.kind == "any" or rule.domain or (rule.network is not None and rule.network.prefixlen < 32):
+            return None
+        return Identity(rule.kind, rule.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPolicy:
+    """What a tunnel's Child SAs must look like. Lifetimes in s and kilobytes; 0 kilobytes: no volume limit."""
+
+    proposals: tuple[EspProposal, ...]
+    lifetime_s: float
+    lifetime_kilobytes: int = 0
+    mode: Literal["tunnel", "transport"] = "tunnel"
+    local_selectors: tuple[Selector, ...] = (ANY_IPV4,)
+    remote_selectors: tuple[Selector, ...] = (ANY_IPV4,)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelPolicy:
+    """One tunnel interface that protects traffic to ``remote_address``."""
+
+    name: str
+    local_address: IPv4Address
+    remote_address: IPv4Address
+    profile: str
+    child: ChildPolicy
+    initiates: bool = True
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IkePolicy:
+    """``crypto ikev2 policy``: proposals for the local addresses it matches (empty: all)."""
+
+    name: str
+    proposals: tuple[IkeProposal, ...]
+    local_addresses: tuple[IPv4Address, ...] = ()
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPolicy:
+    """Everything that one router's IKEv2 is told. ``templates``: Child SA policy of each virtual-template."""
+
+    name: str
+    policies: tuple[IkePolicy, ...]
+    profiles: tuple[IkeProfile, ...]
+    tunnels: tuple[TunnelPolicy, ...]
+    templates: dict[str, ChildPolicy] = field(default_factory=dict)
+    fragmentation: bool = False
+    #: Half-open SAs from which on a cookie is demanded; None: never.
+    cookie_threshold: int | None = None
+    max_in_negotiation_incoming: int | None = None
+
+    def proposals_for(self, local: IPv4Address) -> tuple[IkeProposal, ...]:
+        """Return the proposals of the first policy that names this local address, else of the first without one."""
+        for policy in self.policies:
+            if local in policy.local_addresses:
+                return policy.proposals
+        for policy in self.policies:
+            if not policy.local_addresses:
+                return policy.proposals
+        return ()
+
+    def profile(self, name: str) -> IkeProfile:
+        """Return the profile of this name. Raises KeyError."""
+        for profile in self.profiles:
+            if profile.name == name:
+                return profile
+        raise KeyError(name)

@@ -1,0 +1,365 @@
+"""CREATE_CHILD_SA: rekeying Child SAs and IKE SAs, with collisions (RFC 7296 sections 1.3, 2.8 and 2.25).
+
+When both ends rekey the same SA at once, two new ones exist for a moment. The one that was made with the lowest of the
+four nonces is deleted by the end that began its exchange; the other exchange's initiator deletes the old SA.
+
+What this leaves out: additional Child SAs, a second try with another group after INVALID_KE_PAYLOAD.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import children, work
+from .compose import compose
+from .events import Refusal
+from .message import Exchange, Message
+from .operations import Operation
+from .payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, TsPayload
+from .proposals import EspProposal, IkeProposal, Suite, choose_esp, choose_ike
+from .sa import ChildSa, ChildState, IkeSa, Task, nanoseconds
+from .states import State, Trigger
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint
+
+
+def want(sa: IkeSa, key: int) -> None:
+    """Queue the rekey of the IKE SA (``key`` 0) or of the Child SA with this serial number."""
+    if key == 0:
+        sa.tasks.append(Task("rekey ike"))
+        return
+    child = next((c for c in sa.children.values() if c.serial == key), None)
+    if child is not None:
+        sa.tasks.append(Task("rekey child", child))
+
+
+def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
+    """Start the exchange of a queued rekey, if it is still wanted."""
+    if sa.state is not State.ESTABLISHED:
+        return
+    if task.child is None:
+        _begin_ike(ep, sa)
+    elif task.child.spi_in in sa.children and task.child.state is ChildState.INSTALLED:
+        _begin_child(ep, sa, task.child)
+
+
+def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
+    """Take a CREATE_CHILD_SA request."""
+    proposals = message.get(SaPayload).proposals
+    if isinstance(proposals[0], IkeProposal):
+        _receive_ike(ep, sa, message)
+    else:
+        _receive_child(ep, sa, message)
+
+
+def _refuse(ep: Endpoint, sa: IkeSa, request: Message, answer: NotifyPayload, operations: list[Operation]) -> None:
+    assert sa.suite is not None
+    operations = [*operations, *work.protect(sa.suite, answer.size)]
+    step = f"CREATE_CHILD_SA response ({answer.type})"
+    ep.begin(sa, sa.remote, operations, step, lambda t: _send(ep, sa, request, (answer,), t))
+
+
+def _send(ep: Endpoint, sa: IkeSa, request: Message, payloads: tuple[Payload, ...], now: int) -> None:
+    ep.respond(sa, request, payloads, now)
+
+
+def _nonce(ep: Endpoint, sa: IkeSa) -> NoncePayload:
+    return NoncePayload(ep.stream(sa.remote, "nonce").bits(), ep.implementation.count("nonce_bytes"))
+
+
+def _try_later(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
+    ep.set_timer(sa, "retry", now + nanoseconds(ep.implementation.number("temporary_failure_wait_s")), key)
+
+
+# -- Child SAs -------------------------------------------------------------------------------------------------
+
+
+def _child_payloads(
+    ep: Endpoint,
+    child: ChildSa,
+    proposals: tuple[EspProposal, ...],
+    spi: int,
+    nonce: NoncePayload,
+    group: int,
+    *,
+    request: bool,
+) -> tuple[Payload, ...]:
+    ours, theirs = child.local_selectors, child.remote_selectors
+    supplied: dict[str, Payload | None] = {
+        "SA": SaPayload(proposals, 4, spi),
+        "Nonce": nonce,
+        "KE": KePayload(group) if group else None,
+        "TSi": TsPayload("TSi", ours if request else theirs),
+        "TSr": TsPayload("TSr", theirs if request else ours),
+    }
+    compositions = ep.implementation.profile.compositions
+    parts = compositions.create_child_sa_request if request else compositions.create_child_sa_response
+    transport = child.policy.mode == "transport"
+    payloads = compose(parts, ep.implementation, supplied, frozenset({"transport"}) if transport else frozenset())
+    if request:
+        return (NotifyPayload("REKEY_SA", spi_bytes=4, value=child.spi_in), *payloads)
+    return payloads
+
+
+def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa) -> None:
+    assert sa.suite is not None
+    proposals = old.policy.proposals
+    group = proposals[0].groups[0] if proposals[0].groups else 0
+    nonce, spi = _nonce(ep, sa), ep.esp_spi(sa.remote)
+    payloads = _child_payloads(ep, old, proposals, spi, nonce, group, request=True)
+    operations = [*work.key_exchange_initiator(group), *work.protect(sa.suite, sum(p.size for p in payloads))]
+
+    def finish(now: int) -> None:
+        old.rekeying = True
+        ep.request(
+            sa,
+            Exchange.CREATE_CHILD_SA,
+            payloads,
+            "rekey child",
+            lambda m: _receive_child_response(ep, sa, old, m, spi, nonce),
+            now,
+        )
+
+    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA request (Child SA)", finish)
+
+
+def _receive_child_response(
+    ep: Endpoint, sa: IkeSa, old: ChildSa, message: Message, spi: int, nonce: NoncePayload
+) -> None:
+    assert sa.suite is not None
+    error = message.error()
+    operations = work.unprotect(message)
+    if error is not None:
+        notify = error.type
+        ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", lambda t: _child_failed(ep, sa, old, notify, t))
+        return
+    chosen = message.get(SaPayload)
+    proposal = chosen.proposals[0]
+    assert isinstance(proposal, EspProposal)
+    suite = children.suite_of(proposal)
+    peer_nonce = message.get(NoncePayload)
+    operations += work.key_exchange_finish(suite.group)
+    operations += work.child_keys(sa.suite.prf, suite, nonce.n_bytes + peer_nonce.n_bytes)
+    operations += work.install()
+
+    def finish(t: int) -> None:
+        selectors = (old.local_selectors, old.remote_selectors)
+        new = children.install(ep, sa, suite, old.policy, spi, chosen.spi, selectors, initiator=True, now=t)
+        _settle_child(ep, sa, old, new, min(nonce.value, peer_nonce.value), t)
+
+    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
+
+
+def _settle_child(ep: Endpoint, sa: IkeSa, old: ChildSa, new: ChildSa, lowest_nonce: int, now: int) -> None:
+    old.rekeying = False
+    old.state = ChildState.REKEYED
+    ep.clear_timer(sa, "rekey", old.serial)
+    if old.collision_nonce is not None and lowest_nonce < old.collision_nonce:
+        ep.tell("collision", sa, now, child=new, detail="Child SA, the peer's exchange stays")
+        new.state = ChildState.REKEYED
+        ep.clear_timer(sa, "rekey", new.serial)
+        sa.tasks.append(Task("delete child", new, "redundant after a simultaneous rekey"))
+        return
+    if old.collision_nonce is not None:
+        ep.tell("collision", sa, now, child=new, detail="Child SA, our exchange stays")
+    sa.tasks.append(Task("delete child", old, "replaced by a rekey"))
+
+
+def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int) -> None:
+    old.rekeying = False
+    if notify == "CHILD_SA_NOT_FOUND" and old.spi_in in sa.children:
+        ep.remove_child(sa, old, "deleted by the peer", now)
+    elif notify == "TEMPORARY_FAILURE":
+        _try_later(ep, sa, old.serial, now)
+    else:
+        # The old SA lives on until its lifetime ends; then the tunnel starts afresh.
+        ep.tell("rekey_failed", sa, now, child=old, refusal=Refusal("no IPsec proposal in common", notify))
+
+
+def _receive_child(ep: Endpoint, sa: IkeSa, message: Message) -> None:
+    assert sa.suite is not None
+    operations = work.unprotect(message)
+    rekey = message.notify("REKEY_SA")
+    spi_named = rekey.value if rekey is not None else 0
+    old = next((c for c in sa.children.values() if c.spi_out == spi_named), None)
+    if sa.state is not State.ESTABLISHED or sa.rekeying:
+        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        return
+    if old is None:
+        not_found = NotifyPayload("CHILD_SA_NOT_FOUND", spi_bytes=4, value=spi_named)
+        _refuse(ep, sa, message, not_found, operations)
+        return
+    if old.state is not ChildState.INSTALLED:
+        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        return
+    offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, EspProposal))
+    suite = choose_esp(offered, old.policy.proposals)
+    if suite is None:
+        _refuse(ep, sa, message, NotifyPayload("NO_PROPOSAL_CHOSEN"), operations)
+        return
+    exchange = message.find(KePayload)
+    if suite.group and (exchange is None or exchange.group != suite.group):
+        _refuse(ep, sa, message, NotifyPayload("INVALID_KE_PAYLOAD", 2, value=suite.group), operations)
+        return
+    nonce, peer_nonce = _nonce(ep, sa), message.get(NoncePayload)
+    spi = ep.esp_spi(sa.remote)
+    answer = _child_payloads(ep, old, (children.proposal_of(suite),), spi, nonce, suite.group, request=False)
+    operations += work.key_exchange_initiator(suite.group) + work.key_exchange_finish(suite.group)
+    operations += work.child_keys(sa.suite.prf, suite, nonce.n_bytes + peer_nonce.n_bytes)
+    operations += work.install() + work.protect(sa.suite, sum(p.size for p in answer))
+
+    def finish(now: int) -> None:
+        ep.respond(sa, message, answer, now)
+        selectors = (old.local_selectors, old.remote_selectors)
+        spi_out = message.get(SaPayload).spi
+        children.install(ep, sa, suite, old.policy, spi, spi_out, selectors, initiator=False, now=now)
+        ep.clear_timer(sa, "rekey", old.serial)
+        if old.rekeying:
+            old.collision_nonce = min(nonce.value, peer_nonce.value)
+        else:
+            old.state = ChildState.REKEYED
+
+    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
+
+
+# -- IKE SAs ---------------------------------------------------------------------------------------------------
+
+
+def _begin_ike(ep: Endpoint, sa: IkeSa) -> None:
+    assert sa.suite is not None
+    proposals = ep.policy.proposals_for(sa.local)
+    group = sa.suite.group
+    nonce, spi = _nonce(ep, sa), ep.stream(sa.remote, "spi").bits() or 1
+    payloads = (SaPayload(proposals, 8, spi), nonce, KePayload(group))
+    operations = [*work.key_exchange_initiator(group), *work.protect(sa.suite, sum(p.size for p in payloads))]
+
+    def finish(now: int) -> None:
+        sa.rekeying = True
+        ep.request(
+            sa,
+            Exchange.CREATE_CHILD_SA,
+            payloads,
+            "rekey ike",
+            lambda m: _receive_ike_response(ep, sa, m, spi, nonce),
+            now,
+        )
+
+    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA request (IKE SA)", finish)
+
+
+def _receive_ike_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int, nonce: NoncePayload) -> None:
+    assert sa.suite is not None
+    error = message.error()
+    operations = work.unprotect(message)
+    if error is not None:
+        notify = error.type
+        ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", lambda t: _ike_failed(ep, sa, notify, t))
+        return
+    chosen = message.get(SaPayload)
+    proposal = chosen.proposals[0]
+    assert isinstance(proposal, IkeProposal)
+    integrity = proposal.integrity[0] if proposal.integrity else ""
+    suite = Suite(proposal.encryption[0], integrity, proposal.prf[0], proposal.groups[0])
+    peer_nonce = message.get(NoncePayload)
+    operations += work.shared_secret(suite, nonce.n_bytes + peer_nonce.n_bytes)
+
+    def finish(t: int) -> None:
+        new = _inherit(ep, sa, spi, chosen.spi, suite, initiator=True, now=t)
+        _settle_ike(ep, sa, new, min(nonce.value, peer_nonce.value), t)
+
+    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
+
+
+def _settle_ike(ep: Endpoint, sa: IkeSa, new: IkeSa, lowest_nonce: int, now: int) -> None:
+    sa.rekeying = False
+    if sa.collision is not None and lowest_nonce < sa.collision[1]:
+        theirs = sa.collision[0]
+        ep.tell("collision", sa, now, detail="IKE SA, the peer's exchange stays")
+        new.successor = theirs
+        _adopt(ep, sa, theirs)
+        ep.clear_timer(new, "rekey")
+        new.tasks.append(Task("delete ike"))
+        ep.advance(new)
+        return
+    if sa.collision is not None:
+        ep.tell("collision", sa, now, detail="IKE SA, our exchange stays")
+        sa.collision[0].successor = new
+        ep.clear_timer(sa.collision[0], "rekey")
+    _adopt(ep, sa, new)
+    sa.tasks.append(Task("delete ike"))
+
+
+def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int) -> None:
+    sa.rekeying = False
+    if notify == "TEMPORARY_FAILURE":
+        _try_later(ep, sa, 0, now)
+    else:
+        ep.tell("rekey_failed", sa, now, refusal=Refusal("no IKE proposal in common", notify))
+
+
+def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
+    assert sa.suite is not None
+    operations = work.unprotect(message)
+    child_exchange = sa.outstanding is not None and sa.outstanding.kind in ("rekey child", "delete child")
+    if sa.state is not State.ESTABLISHED or child_exchange:
+        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        return
+    asked = message.get(SaPayload)
+    offered = tuple(p for p in asked.proposals if isinstance(p, IkeProposal))
+    suite = choose_ike(offered, ep.policy.proposals_for(sa.local))
+    group = message.get(KePayload).group
+    if suite is None or suite.group != group:
+        notify = "NO_PROPOSAL_CHOSEN" if suite is None else "INVALID_KE_PAYLOAD"
+        value = 0 if suite is None else suite.group
+        _refuse(ep, sa, message, NotifyPayload(notify, 2 if value else 0, value=value), operations)
+        return
+    nonce, peer_nonce = _nonce(ep, sa), message.get(NoncePayload)
+    spi = ep.stream(sa.remote, "spi").bits() or 1
+    integrity = (suite.integrity,) if suite.integrity else ()
+    proposal = IkeProposal((suite.encryption,), integrity, (suite.prf,), (suite.group,))
+    answer = (SaPayload((proposal,), 8, spi), nonce, KePayload(group))
+    operations += work.key_exchange_initiator(group)
+    operations += work.shared_secret(suite, nonce.n_bytes + peer_nonce.n_bytes)
+    operations += work.protect(sa.suite, sum(p.size for p in answer))
+
+    def finish(t: int) -> None:
+        ep.respond(sa, message, answer, t)
+        new = _inherit(ep, sa, spi, asked.spi, suite, initiator=False, now=t)
+        if sa.rekeying:
+            sa.collision = (new, min(nonce.value, peer_nonce.value))
+        else:
+            _adopt(ep, sa, new)
+
+    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
+
+
+def _inherit(ep: Endpoint, old: IkeSa, spi: int, peer_spi: int, suite: Suite, *, initiator: bool, now: int) -> IkeSa:
+    new = ep.new_sa(old.local, old.remote, initiator=initiator, now=now, spi=spi)
+    new.remote_spi = peer_spi
+    new.tunnel, new.interface, new.profile, new.key = old.tunnel, old.interface, old.profile, old.key
+    new.local_identity, new.remote_identity = old.local_identity, old.remote_identity
+    new.suite, new.group, new.keys_ready = suite, suite.group, True
+    new.generation = old.generation + 1
+    new.move(Trigger.INHERIT)
+    children.start_ike_timers(ep, new, now)
+    ep.tell("ike_rekeyed", new, now)
+    return new
+
+
+def _adopt(ep: Endpoint, old: IkeSa, new: IkeSa) -> None:
+    """Move the Child SAs, their timers and what was queued for them to the IKE SA that replaces the old one."""
+    for spi, child in old.children.items():
+        new.children[spi] = child
+        for name in ("rekey", "expire", "retry"):
+            due = old.timers.pop((name, child.serial), None)
+            if due is not None:
+                ep.set_timer(new, name, due, child.serial)
+    old.children.clear()
+    new.tasks.extend(task for task in old.tasks if task.child is not None)
+    old.tasks.clear()
+    ep.clear_timer(old, "rekey")
+    ep.clear_timer(old, "dpd")
+    old.move(Trigger.REPLACE)
+    old.successor = new
+    ep.advance(new)

@@ -1,0 +1,193 @@
+"""One end's view of an IKE SA and its Child SAs: state, identifiers, timers, requests. No rule of an exchange."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address
+from typing import Literal
+
+from .identity import Identity
+from .message import Datagram, Message
+from .operations import Operation
+from .payloads import Selector
+from .policy import ChildPolicy, IkeProfile, KeyEntry, TunnelPolicy
+from .proposals import EspSuite, Suite
+from .states import State, Trigger, next_state
+
+NS_PER_S = 1_000_000_000
+
+#: Why an SA ended or an attempt failed.
+Cause = Literal[
+    "no answer",
+    "no IKE proposal in common",
+    "no IPsec proposal in common",
+    "no profile accepts the identity",
+    "no key for the peer",
+    "wrong key",
+    "identity of the responder not accepted",
+    "no tunnel interface for the peer",
+    "traffic selectors differ",
+    "half-open for too long",
+    "refused by the peer",
+    "deleted by the peer",
+    "replaced by a rekey",
+    "lifetime ended",
+    "peer started afresh",
+    "local decision",
+    "no key exchange group in common",
+    "redundant after a simultaneous rekey",
+]
+
+TimerName = Literal["retransmit", "half_open", "dpd", "rekey", "expire", "retry"]
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return a duration in integer nanoseconds."""
+    return round(seconds * NS_PER_S)
+
+
+class ChildState(Enum):
+    """State of one end of a Child SA."""
+
+    INSTALLED = "installed"
+    REKEYED = "rekeyed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+@dataclass(slots=True, eq=False)
+class ChildSa:
+    """A pair of ESP SAs as one end sees it. ``initiator``: this end began the exchange that made it."""
+
+    serial: int
+    tunnel: str
+    spi_in: int
+    spi_out: int
+    suite: EspSuite
+    policy: ChildPolicy
+    local_selectors: tuple[Selector, ...]
+    remote_selectors: tuple[Selector, ...]
+    initiator: bool
+    installed_ns: int
+    state: ChildState = ChildState.INSTALLED
+    #: This end has a rekey request for it on the way.
+    rekeying: bool = False
+    #: Lowest nonce of the peer's rekey exchange that collided with ours (RFC 7296 2.8.1).
+    collision_nonce: int | None = None
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """The request that waits for its response, with its retransmission schedule."""
+
+    datagram: Datagram
+    on_response: Callable[[Message], None]
+    kind: str
+    sent_ns: int
+    tries: int
+    next_timeout_ns: int
+    factor: float
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """Work that a router must do before the protocol goes on. ``step`` names it in tables."""
+
+    token: int
+    operations: list[Operation]
+    step: str
+    sa: IkeSa | None
+    remote: IPv4Address
+
+
+@dataclass(slots=True)
+class Task:
+    """A request that waits for its turn: one exchange at a time is started by each end."""
+
+    kind: str
+    child: ChildSa | None = None
+    #: Why a Child SA is deleted, for the record.
+    cause: Cause = "lifetime ended"
+
+
+@dataclass(slots=True, eq=False)
+class IkeSa:
+    """One end of an IKE SA. ``initiator`` is the role in the exchange that created it (the Initiator flag)."""
+
+    serial: int
+    local: IPv4Address
+    remote: IPv4Address
+    initiator: bool
+    created_ns: int
+    local_spi: int
+    remote_spi: int = 0
+    state: State = State.IDLE
+    tunnel: TunnelPolicy | None = None
+    #: Interface in tables: the tunnel's name, or the virtual-access that the responder cloned.
+    interface: str = ""
+    profile: IkeProfile | None = None
+    key: KeyEntry | None = None
+    suite: Suite | None = None
+    local_identity: Identity | None = None
+    remote_identity: Identity | None = None
+    nonce_local: int = 0
+    nonce_remote: int = 0
+    nonce_local_bytes: int = 0
+    nonce_remote_bytes: int = 0
+    init_request: Message | None = None
+    init_response: Message | None = None
+    keys_ready: bool = False
+    established_ns: int = -1
+    #: First IKE_SA_INIT sent by this end, kept over cookies and other groups.
+    started_ns: int = -1
+    group: int = 0
+    cookie: int | None = None
+    init_repeats: int = 0
+    children: dict[int, ChildSa] = field(default_factory=dict)
+    next_request_id: int = 0
+    expected_request_id: int = 0
+    outstanding: Outstanding | None = None
+    cached_response: Datagram | None = None
+    #: Message ID of the peer's request that is being worked on; -1: none.
+    processing_request_id: int = -1
+    tasks: deque[Task] = field(default_factory=deque)
+    inbox: deque[Datagram] = field(default_factory=deque)
+    busy: bool = False
+    timers: dict[tuple[TimerName, int], int] = field(default_factory=dict)
+    #: The IKE SA that replaces this one, and the lowest nonce of the peer's colliding rekey of it.
+    successor: IkeSa | None = None
+    rekeying: bool = False
+    collision: tuple[IkeSa, int] | None = None
+    generation: int = 0
+
+    @property
+    def spi_i(self) -> int:
+        """SPI of the end that is the initiator."""
+        return self.local_spi if self.initiator else self.remote_spi
+
+    @property
+    def spi_r(self) -> int:
+        """SPI of the end that is the responder."""
+        return self.remote_spi if self.initiator else self.local_spi
+
+    @property
+    def alive(self) -> bool:
+        """True until the SA is closed."""
+        return self.state is not State.CLOSED
+
+    @property
+    def negotiating(self) -> bool:
+        """True before both ends are authenticated."""
+        return self.state in (State.IDLE, State.INIT_SENT, State.AUTH_SENT, State.HALF_OPEN)
+
+    def move(self, trigger: Trigger) -> None:
+        """Go to the next state. Raises LocalProtocolError and changes nothing when the table does not allow it."""
+        self.state = next_state(self.state, trigger)
+
+    def timer(self) -> int | None:
+        """Return the earliest timer of this SA in ns, or None."""
+        return min(self.timers.values(), default=None)

@@ -1,0 +1,166 @@
+"""Two IKEv2 endpoints that talk in memory: a small driver without SimPy, queues or costs."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from flexvpn_sim.models.ikev2.endpoint import Endpoint, Step
+from flexvpn_sim.models.ikev2.events import Event
+from flexvpn_sim.models.ikev2.identity import Identity, IdentityMatch
+from flexvpn_sim.models.ikev2.message import Datagram
+from flexvpn_sim.models.ikev2.policy import (
+    ChildPolicy,
+    DpdPolicy,
+    EndpointPolicy,
+    IkePolicy,
+    IkeProfile,
+    KeyEntry,
+    TunnelPolicy,
+)
+from flexvpn_sim.models.ikev2.proposals import EspProposal, IkeProposal
+from flexvpn_sim.models.ikev2.sa import NS_PER_S, nanoseconds
+from flexvpn_sim.models.implementation import Implementation, load_implementation
+from flexvpn_sim.models.secret import Secret
+from flexvpn_sim.models.values import Ledger
+
+LEFT, RIGHT = IPv4Address("10.1.0.1"), IPv4Address("10.2.0.1")
+PAPER_IKE = IkeProposal(("aes-cbc-256",), ("sha512",), ("sha512",), (14,))
+PAPER_ESP = EspProposal("aes-cbc-256", "sha512")
+KEY = Secret("test key")
+
+
+def ike(encryption: str, integrity: str, prf: str, *groups: int) -> IkeProposal:
+    """Return a proposal with one algorithm of each kind."""
+    return IkeProposal((encryption,), (integrity,) if integrity else (), (prf,), groups)
+
+
+def endpoint(
+    side: str,
+    implementation: str | Implementation = "strongswan",
+    *,
+    identity: Identity | None = None,
+    accepts: IdentityMatch | None = None,
+    local_key: Secret = KEY,
+    remote_key: Secret = KEY,
+    ike_proposals: tuple[IkeProposal, ...] = (PAPER_IKE,),
+    child: ChildPolicy | None = None,
+    lifetime_s: float = 86400,
+    dpd: DpdPolicy | None = None,
+    cookie_threshold: int | None = None,
+    fragmentation: bool = False,
+    seed: int = 1,
+) -> Endpoint:
+    """Return the ``left`` (BR1.cptl.local) or ``right`` (HQ.cptl.local) end of a tunnel, as on the testbed."""
+    names = {"left": "BR1.cptl.local", "right": "HQ.cptl.local"}
+    other = "right" if side == "left" else "left"
+    here, there = (LEFT, RIGHT) if side == "left" else (RIGHT, LEFT)
+    profile = IkeProfile(
+        "profile",
+        identity or Identity("fqdn", names[side]),
+        (accepts or IdentityMatch("fqdn", names[other]),),
+        (KeyEntry("peer", local_key, remote_key, identity=Identity("fqdn", names[other])),),
+        lifetime_s,
+        dpd,
+    )
+    policy = child or ChildPolicy((PAPER_ESP,), 3600)
+    tunnel = TunnelPolicy("Tunnel0", here, there, "profile", policy)
+    policies = (IkePolicy("policy", ike_proposals),)
+    told = EndpointPolicy(
+        side, policies, (profile,), (tunnel,), fragmentation=fragmentation, cookie_threshold=cookie_threshold
+    )
+    if isinstance(implementation, str):
+        implementation = Implementation(load_implementation(implementation), Ledger())
+    return Endpoint(told, implementation, seed)
+
+
+@dataclass
+class Line:
+    """One datagram of the transcript."""
+
+    time_ns: int
+    sender: str
+    datagram: Datagram
+
+    @property
+    def time_s(self) -> float:
+        return self.time_ns / NS_PER_S
+
+    @property
+    def text(self) -> str:
+        message = self.datagram.message
+        return f"{message.exchange.name}{' response' if message.response else ''} {message.ike_bytes}"
+
+
+@dataclass
+class Pair:
+    """Both ends, a one-way delay and a duration for every piece of work."""
+
+    left: Endpoint
+    right: Endpoint
+    delay_s: float = 0.010
+    work_s: Callable[[str], float] = lambda _step: 0.0
+    #: Return True to lose the n-th datagram (from 0).
+    loses: Callable[[int, Datagram], bool] = lambda _n, _d: False
+    now: int = 0
+    log: list[Line] = field(default_factory=list)
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    _agenda: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _count: int = 0
+
+    def at(self, time_ns: int, action: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._agenda, (time_ns, self._count, action))
+
+    def start(self, end: Endpoint) -> None:
+        self.take(end, end.start("Tunnel0", self.now))
+
+    def take(self, end: Endpoint, step: Step) -> None:
+        for event in step.events:
+            self.events.append((end.name, event))
+        for datagram in step.datagrams:
+            self.log.append(Line(self.now, end.name, datagram))
+            if not self.loses(len(self.log) - 1, datagram):
+                peer = self.right if end is self.left else self.left
+                self.at(
+                    self.now + nanoseconds(self.delay_s),
+                    lambda peer=peer, datagram=datagram: self.take(peer, peer.receive(datagram, self.now)),
+                )
+        for job in step.works:
+            self.steps.append(f"{end.name}: {job.step}")
+            self.at(
+                self.now + nanoseconds(self.work_s(job.step)),
+                lambda job=job: self.take(end, end.done(job.token, self.now)),
+            )
+
+    def run(self, until_s: float) -> None:
+        until = nanoseconds(until_s)
+        while True:
+            times = [end.timer() for end in (self.left, self.right)]
+            due = [t for t in times if t is not None]
+            head = self._agenda[0][0] if self._agenda else None
+            upcoming = min([*due, *([head] if head is not None else [])], default=None)
+            if upcoming is None or upcoming > until:
+                break
+            self.now = max(self.now, upcoming)
+            if head is not None and head <= self.now:
+                heapq.heappop(self._agenda)[2]()
+                continue
+            for end in (self.left, self.right):
+                at = end.timer()
+                if at is not None and at <= self.now:
+                    self.take(end, end.on_timer(self.now))
+        self.now = until
+
+    def texts(self) -> list[str]:
+        arrow = {"left": "->", "right": "<-"}
+        return [f"{arrow[line.sender]} {line.text}" for line in self.log]
+
+    def kinds(self, name: str) -> list[str]:
+        return [event.kind for who, event in self.events if who == name]
+
+    def causes(self, name: str, kind: str) -> list[str]:
+        return [e.refusal.cause for who, e in self.events if who == name and e.kind == kind and e.refusal]
