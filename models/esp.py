@@ -35,6 +35,8 @@ SEQUENCE_BYTES = 4
 #: Pad length and next header, the two bytes between padding and ICV.
 TRAILER_BYTES = 2
 UDP_BYTES = 8
+#: IPv4 header without options.
+IP_BYTES = 20
 #: RFC 4303 section 2.4: the ICV starts on a 4-byte boundary, whatever the cipher.
 ALIGNMENT_BYTES = 4
 
@@ -91,7 +93,7 @@ def esp_packet_bytes(
     *,
     mode: Mode = "tunnel",
     nat_t: bool = False,
-    outer_ip_bytes: int = 20,
+    outer_ip_bytes: int = IP_BYTES,
     gre_bytes: int = 0,
 ) -> int: ...
 @overload
@@ -102,7 +104,7 @@ def esp_packet_bytes(
     *,
     mode: Mode = "tunnel",
     nat_t: bool = False,
-    outer_ip_bytes: int = 20,
+    outer_ip_bytes: int = IP_BYTES,
     gre_bytes: int = 0,
 ) -> NDArray[np.integer]: ...
 def esp_packet_bytes(
@@ -112,7 +114,7 @@ def esp_packet_bytes(
     *,
     mode: Mode = "tunnel",
     nat_t: bool = False,
-    outer_ip_bytes: int = 20,
+    outer_ip_bytes: int = IP_BYTES,
     gre_bytes: int = 0,
 ) -> int | NDArray[np.integer]:
     """Return the length of the outer IP packet.
@@ -140,7 +142,7 @@ def max_inner_bytes(
     *,
     mode: Mode = "tunnel",
     nat_t: bool = False,
-    outer_ip_bytes: int = 20,
+    outer_ip_bytes: int = IP_BYTES,
     gre_bytes: int = 0,
 ) -> int:
     """Return the longest inner IP packet whose ESP packet fits the path MTU: what a router prints as "plaintext mtu".
@@ -151,6 +153,29 @@ def max_inner_bytes(
     room = path_mtu - _fixed_bytes(encryption, integrity, nat_t, outer_ip_bytes)
     block = _block_bytes(encryption)
     longest = room // block * block - TRAILER_BYTES - _payload_extra_bytes(mode, outer_ip_bytes, gre_bytes)
-    if longest < outer_ip_bytes:
+    if longest < IP_BYTES:
         raise InputError(f"path MTU {path_mtu} leaves no room for an inner packet in ESP with {encryption} {integrity}")
     return longest
+
+
+def fragment_bytes(
+    inner_bytes: NDArray[np.int64], longest_bytes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Cut IPv4 packets into fragments no longer than ``longest_bytes``, as IOS does before encryption by default.
+
+    All fragments but a packet's last carry the greatest multiple of 8 bytes (RFC 791); options are not counted.
+
+    Returns the place of the packet in ``inner_bytes``, the number of the fragment in its packet, and its length with
+    its IP header, one entry a fragment. Shape (m,) each. [-], [-], [bytes]
+    """
+    import numpy as np
+
+    full = (longest_bytes - IP_BYTES) // 8 * 8
+    if full <= 0:
+        raise InputError(f"no fragment fits {longest_bytes} bytes: an IP header and 8 bytes are needed")
+    payload = inner_bytes - IP_BYTES
+    pieces = 1 + np.maximum(-((longest_bytes - inner_bytes) // full), 0)
+    owner = np.repeat(np.arange(inner_bytes.size), pieces)
+    piece = np.arange(owner.size) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    last = piece == pieces[owner] - 1
+    return owner, piece, IP_BYTES + np.where(last, payload[owner] - piece * full, full)

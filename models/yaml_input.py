@@ -92,7 +92,8 @@ def validate(document: Any, model: type[Model], path: Path) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        fault = error.errors()[0]
+        # A misspelt required key is two faults; the one that names what was written is the useful one.
+        fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         location = fault["loc"]
         line = line_of(document, location)
         where = f"{path}:{line}" if line else str(path)

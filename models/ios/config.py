@@ -7,7 +7,7 @@ implementation profile and to ``to_ikev2``, so that "not configured" stays visib
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Literal
 
 from ..secret import Secret
@@ -67,7 +67,7 @@ class Policy:
 
 @dataclass(slots=True)
 class KeyringPeer:
-    """``peer NAME`` of a keyring. ``network`` None: no address. Keys None: not set."""
+    """``peer NAME`` of a keyring. ``network`` and ``network_v6`` None: no address. Keys None: not set."""
 
     name: str
     line: Line
@@ -79,6 +79,7 @@ class KeyringPeer:
     local_key_line: Line | None = None
     remote_key_line: Line | None = None
     address_line: Line | None = None
+    network_v6: IPv6Network | None = None
 
 
 @dataclass(slots=True)
@@ -130,6 +131,8 @@ class Profile:
     virtual_template_line: Line | None = None
     config_exchange_request: bool | None = None
     shutdown: bool = False
+    #: ``virtual-template N mode auto``: the tunnel mode (GRE or IPsec, IPv4 or IPv6) follows what the peer asks for.
+    virtual_template_mode_auto: bool = False
 
 
 @dataclass(slots=True)
@@ -165,6 +168,8 @@ class IpsecProfile:
     lifetime_kilobytes: int | None = None
     replay_window: int | None = None
     responder_only: bool = False
+    #: ``set isakmp-profile``: this IPsec profile is keyed by IKEv1.
+    isakmp_profile: str | None = None
 
 
 @dataclass(slots=True)
@@ -202,6 +207,8 @@ class Interface:
     tunnel_protection: str | None = None
     tunnel_protection_line: Line | None = None
     tunnel_path_mtu_discovery: bool = False
+    #: ``ip address dhcp``: the address is not in the configuration (``address_negotiated`` is for IKEv2 and PPP).
+    address_dhcp: bool = False
 
     @property
     def is_tunnel(self) -> bool:
@@ -262,6 +269,9 @@ class RouterConfig:
     max_sa: int | None = None
     ipsec_lifetime_s: int | None = None
     ipsec_lifetime_kilobytes: int | None = None
+    ipsec_replay_window: int | None = None
     trustpoints: list[str] = field(default_factory=list)
+    #: Smart defaults that were switched off: ``proposal``, ``policy``, ``transform-set``, ``ipsec profile``.
+    removed_defaults: list[str] = field(default_factory=list)
     #: Lines that were read and not understood, in order; they are listed by ``lint`` as notes, never silently lost.
     unknown_lines: list[Line] = field(default_factory=list)

@@ -1,0 +1,159 @@
+"""Hardware profiles: what ships is complete and sourced; what is wrong is refused with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flexvpn_sim.hardware.profile import load_profile, load_sources, profile_names
+from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS
+from flexvpn_sim.models.errors import InputError
+
+UNITS = {"_fs": "fs", "_ns": "ns", "_us": "us", "_bits": "bit", "_bytes": "bytes", "_packets": "packets"}
+
+
+@pytest.fixture
+def shipped_text() -> str:
+    import flexvpn_sim.hardware as package
+
+    return (Path(package.__path__[0]) / "profiles" / "isr4321.yaml").read_text()
+
+
+def write(folder: Path, text: str, name: str = "mine.yaml") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_shipped_profile_loads_and_is_called_like_its_file(name: str) -> None:
+    assert load_profile(name).name == name
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_algorithm_that_ike_can_negotiate_has_a_cost(name: str) -> None:
+    parameters = load_profile(name).parameters
+    assert set(parameters.symmetric.ciphers) == set(ENCRYPTIONS) - {"null"}
+    assert set(parameters.symmetric.hmacs) == {p.hash for p in PRFS.values()} | {i.hash for i in INTEGRITIES.values()}
+    assert set(parameters.symmetric.hashes) == set(parameters.symmetric.hmacs)
+    groups = {g.name for g in GROUPS.values()}
+    assert set(parameters.modexp.exponent_bits) | set(parameters.ecdh.ratios) == groups
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_units_of_the_file_are_those_of_the_field_names(name: str) -> None:
+    for path, value in load_profile(name).values().items():
+        for ending, unit in UNITS.items():
+            if path.endswith(ending):
+                assert value.unit == unit, path
+
+
+def test_every_source_is_used_by_a_shipped_profile() -> None:
+    used = {value.source for name in profile_names() for value in load_profile(name).values().values()}
+    assert set(load_sources()) == used - {"recollection"}
+
+
+def test_isr4321_has_one_packet_core_and_one_core_for_io_and_crypto() -> None:
+    architecture = load_profile("isr4321").architecture
+    assert (architecture.packet_cores.value, architecture.crypto_cores.value) == (1, 1)
+    assert architecture.io_crypto == "own-core"
+
+
+def test_isr4321_is_licensed_for_50_and_100_megabit_and_limited_without_hsec() -> None:
+    profile = load_profile("isr4321")
+    rates = {level: rate and rate.value for level, rate in profile.licences.items()}
+    assert rates == {"default": 50e6, "performance": 100e6, "boost": None}
+    assert profile.limits.crypto_bps_per_direction is not None
+    assert profile.limits.crypto_bps_per_direction.value == 85e6
+    assert profile.limits.tunnels is not None
+    assert profile.limits.tunnels.value == 225
+
+
+def test_every_speed_of_the_isr4321_is_assumed_because_none_is_published() -> None:
+    values = load_profile("isr4321").values()
+    kinds = {path: value.kind for path, value in values.items() if path.startswith("parameters.")}
+    assert {path for path, kind in kinds.items() if kind != "assumed"} == {
+        "parameters.modexp.exponent_bits.modp2048s256"
+    }
+
+
+def test_unknown_profile_name_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(InputError, match="did you mean 'isr4321'"):
+        load_profile("isr4312")
+
+
+def test_search_folders_come_before_the_shipped_profiles(tmp_path: Path, shipped_text: str) -> None:
+    write(tmp_path, shipped_text.replace("title: Cisco ISR4321", "title: mine"), "isr4321.yaml")
+    write(tmp_path, shipped_text, "other.yaml")
+    assert load_profile("isr4321", [tmp_path]).title == "mine"
+    assert profile_names([tmp_path]) == sorted([*profile_names(), "other"])
+
+
+def test_a_folder_may_bring_its_own_sources(tmp_path: Path, shipped_text: str) -> None:
+    text = shipped_text.replace("source: denverton", "source: our-lab")
+    with pytest.raises(InputError, match="unknown source 'our-lab'"):
+        load_profile(write(tmp_path, text))
+    write(tmp_path, "sources:\n  our-lab: {title: ours, date: '2026', conditions: at night}\n", "sources.yaml")
+    assert load_profile(write(tmp_path, text)).parameters.modexp.k_fs.source == "our-lab"
+    assert "sources" not in profile_names([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  tunnels:", "  tunels:", "unknown key 'tunels', did you mean 'tunnels'"),
+        ("{value: 8, unit: us, kind: assumed, ", "{value: 8, unit: us, ", "packet_us.kind: Field required"),
+        ("range: [950, 2850], ", "", "an assumed value needs a range"),
+        ("source: c8300-data-sheet", "source: c8300-datasheet", "did you mean 'c8300-data-sheet'"),
+        ("{value: 5, unit: us,", "{value: -5, unit: us,", "io_us"),
+        ("range: [200, 2200]", "range: [-200, 2200]", "message_us: must be a finite number and not negative"),
+        ("{value: 225,", "{value: 225.5,", "tunnels: must be a whole number"),
+        (
+            "kind: published, source: tac-118746}",
+            "kind: published, source: recollection}",
+            "only remembered is assumed",
+        ),
+    ],
+)
+def test_a_fault_is_refused_with_file_and_line(
+    tmp_path: Path, shipped_text: str, old: str, new: str, message: str
+) -> None:
+    text = shipped_text.replace(old, new, 1)
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match=message) as refused:
+        load_profile(path)
+    assert refused.value.where == f"{path}:{line_of(shipped_text, old)}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("io_crypto: own-core", "io_crypto: packet-cores", "crypto_cores must be"),
+        ("packet_cores: {value: 1,", "packet_cores: {value: 0,", "must be at least 1"),
+        ("default_licence: default", "default_licence: gold", "'gold' is not one of default, performance, boost"),
+        ("shaper:", "buffers_of_shaper:", "unknown key"),
+        ("ikev2: {supported: true}", "ikev2: {supported: false}", "needs a reason"),
+    ],
+)
+def test_a_profile_that_contradicts_itself_is_refused(
+    tmp_path: Path, shipped_text: str, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load_profile(write(tmp_path, shipped_text.replace(old, new, 1)))
+
+
+def test_a_throttled_licence_without_shaper_is_refused(tmp_path: Path, shipped_text: str) -> None:
+    start, stop = shipped_text.index("shaper:"), shipped_text.index("buffers:")
+    with pytest.raises(InputError, match="needs a shaper"):
+        load_profile(write(tmp_path, shipped_text[:start] + shipped_text[stop:]))
+
+
+def test_digest_follows_the_content_and_not_the_layout(tmp_path: Path, shipped_text: str) -> None:
+    shipped = load_profile("isr4321").digest
+    assert load_profile(write(tmp_path, "# a comment\n" + shipped_text)).digest == shipped
+    assert load_profile(write(tmp_path, shipped_text.replace("value: 1430", "value: 1431"))).digest != shipped
