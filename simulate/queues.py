@@ -24,6 +24,7 @@ class QueueStatistics:
     max_waiting_s: float
     mean_service_s: float
     mean_length: float
+    drops: int = 0
 
 
 class FifoQueue:

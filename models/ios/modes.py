@@ -94,6 +94,11 @@ class Mode:
         for pattern in patterns:
             self._add(pattern, Entry(None, strong=strong))
 
+    def accept(self, *patterns: str) -> None:
+        """Register commands that are understood and change nothing that is modelled, such as descriptions."""
+        for pattern in patterns:
+            self._add(pattern, Entry(_nothing, undo=True))
+
     def find(self, words: tuple[str, ...]) -> Found | None:
         """Return the longest command of this mode that ``words`` begin with."""
         branch, exact, best = self._root, True, None
@@ -105,6 +110,10 @@ class Mode:
             if branch.entry is not None:
                 best = Found(branch.entry, length, exact)
         return best
+
+
+def _nothing(_target: Any, _args: Arguments) -> None:
+    """Do nothing."""
 
 
 #: The mode of every section that is not modelled.

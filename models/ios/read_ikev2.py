@@ -98,7 +98,8 @@ def _peer(keyring: Keyring, args: Arguments) -> Section | None:
     return Section(PEER, peer)
 
 
-PEER.know("description", "ppk")
+PEER.accept("description")
+PEER.know("ppk")
 
 
 @PEER.on("address", clears=("network", "network_v6", "address_line"))
@@ -280,7 +281,8 @@ def _profile_shutdown(profile: Profile, args: Arguments) -> None:
     profile.shutdown = not args.negated
 
 
-PROFILE.know("description", "match fvrf", "match inbound-only", "keyring ppk", "nat", "aaa authentication eap")
+PROFILE.accept("description")
+PROFILE.know("match fvrf", "match inbound-only", "keyring ppk", "nat", "aaa authentication eap")
 PROFILE.know("aaa authentication anyconnect-eap", "aaa authorization group", "aaa authorization user")
 PROFILE.know("aaa accounting", "config-exchange set", "initial-contact", "reconnect", "redirect", "ivrf", "anyconnect")
 

@@ -136,7 +136,8 @@ def _responder_only(profile: IpsecProfile, _: Arguments) -> None:
     profile.responder_only = True
 
 
-IPSEC_PROFILE.know("description", "set identity", "set mixed-mode", "set reverse-route", "set security-policy")
+IPSEC_PROFILE.accept("description")
+IPSEC_PROFILE.know("set identity", "set mixed-mode", "set reverse-route", "set security-policy")
 IPSEC_PROFILE.know("set security-association idle-time", "set security-association dummy")
 
 

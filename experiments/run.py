@@ -1,0 +1,297 @@
+"""One run of a scenario: configurations in, result out."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..hardware.profile import load_profile
+from ..models.errors import InputError, unknown_name
+from ..models.implementation import implementation_for_version, load_implementation
+from ..models.ios.config import RouterConfig
+from ..models.ios.pseudonyms import pseudonymous_copies
+from ..models.ios.reader import read_folder
+from ..models.topology import LinkSettings
+from ..models.traffic import Flow
+from ..simulate import data_plane, sessions
+from ..simulate.control_plane import run_control_plane
+from ..simulate.deployment import Deployment, build
+from ..simulate.queues import QueueStatistics
+from ..simulate.records import Row, frame
+from . import esp_study
+from .result import INPUTS, RESULT_SCHEMA, Result, load_result
+from .scenario import LinkYaml, RouterSettings, Scenario, read_scenario
+
+#: Hardware of a router when nothing is said: the paper's.
+DEFAULT_HARDWARE = "isr4321"
+
+QUEUE_COLUMNS: dict[str, str] = {
+    "name": "str",
+    "servers": "int64",
+    "arrivals": "int64",
+    "utilisation": "float64",
+    "mean_waiting_s": "float64",
+    "max_waiting_s": "float64",
+    "mean_service_s": "float64",
+    "mean_length": "float64",
+    "drops": "int64",
+}
+
+Progress = Callable[[str, float], None]
+
+
+def run(
+    scenario: str | Path | Scenario,
+    *,
+    seed: int | None = None,
+    duration_s: float | None = None,
+    hardware: Mapping[str, str] | None = None,
+    implementation: Mapping[str, str] | str | None = None,
+    initiator: str | None = None,
+    traffic: bool = True,
+    esp: bool = False,
+    profiles: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> Result:
+    """Simulate a folder of router configurations or a scenario file.
+
+    Parameters
+    ----------
+    scenario: folder of IOS configurations, YAML file, or `Scenario`.
+    seed, duration_s, initiator: override the scenario. [s]
+    hardware: hardware profile by router name.
+    implementation: IKEv2 implementation profile, for all routers or by router name.
+    traffic: False leaves the packets out.
+    esp: True adds the tables ``latency`` and ``throughput`` of the first tunnel that came up.
+    profiles: folders with hardware profiles of one's own.
+    progress: called with (what, fraction done).
+
+    Returns a `Result`. Raises InputError for bad input.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = read_scenario(Path(scenario))
+    asked = _override(scenario, seed, duration_s, hardware, implementation, initiator, profiles)
+    configs = read_folder(Path(asked.configurations))
+    deployment = _deploy(asked, configs)
+    result = _simulate(asked, deployment, traffic=traffic, esp=esp, progress=progress)
+    result.inputs = pseudonymous_copies(Path(asked.configurations), [c.file for c in configs])
+    return result
+
+
+def rerun(directory: Path, progress: Progress | None = None) -> tuple[Result, list[str]]:
+    """Run the scenario of a result directory again.
+
+    Returns the new result and the names of the tables that differ in any bit (none, unless the versions differ).
+    """
+    from .result import digest, to_parquet
+
+    old = load_result(directory)
+    scenario = Scenario.model_validate(old.manifest["scenario"])
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in old.inputs.items():
+            (Path(folder) / name).write_text(text)
+        asked = scenario.model_copy(update={"configurations": folder})
+        configs = read_folder(Path(folder))
+        deployment = _deploy(asked, configs)
+        options = old.manifest["options"]
+        result = _simulate(asked, deployment, traffic=options["traffic"], esp=options["esp"], progress=progress)
+    result.inputs = old.inputs
+    result.manifest["scenario"] = old.manifest["scenario"]
+    different = [
+        name
+        for name, entry in old.manifest["tables"].items()
+        if name not in result.tables or digest(to_parquet(result.tables[name])) != entry["blake2b"]
+    ]
+    return result, different
+
+
+def _override(
+    scenario: Scenario,
+    seed: int | None,
+    duration_s: float | None,
+    hardware: Mapping[str, str] | None,
+    implementation: Mapping[str, str] | str | None,
+    initiator: str | None,
+    profiles: tuple[str, ...],
+) -> Scenario:
+    update: dict[str, Any] = {}
+    if seed is not None:
+        update["seed"] = seed
+    if duration_s is not None:
+        if not duration_s > 0:
+            raise InputError(f"found {duration_s:g} s, a duration above 0 is needed", "--duration")
+        update["duration"] = duration_s
+    if initiator is not None:
+        update["initiator"] = initiator
+    if profiles:
+        update["profiles"] = [*profiles, *scenario.profiles]
+    routers = dict(scenario.routers)
+    for key, by_router in (("hardware", hardware), ("implementation", implementation)):
+        if isinstance(by_router, str):
+            routers["*"] = routers.get("*", RouterSettings()).model_copy(update={key: by_router})
+        else:
+            for name, value in (by_router or {}).items():
+                routers[name] = routers.get(name, RouterSettings()).model_copy(update={key: value})
+    update["routers"] = routers
+    return scenario.model_copy(update=update)
+
+
+def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
+    names = [config.hostname for config in configs]
+    for name in scenario.routers:
+        if name not in (*names, "*"):
+            raise unknown_name("router", name, names)
+    everyone = scenario.routers.get("*", RouterSettings())
+    search = [Path(p) for p in scenario.profiles]
+    hardware, implementations, licences = {}, {}, {}
+    for config in configs:
+        name = config.hostname
+        own = scenario.routers.get(name, RouterSettings())
+        hardware[name] = load_profile(own.hardware or everyone.hardware or DEFAULT_HARDWARE, search)
+        chosen = own.implementation or everyone.implementation or implementation_for_version(config.version)
+        implementations[name] = load_implementation(chosen)
+        licence = own.licence or everyone.licence
+        if licence is not None:
+            licences[name] = licence
+    return build(
+        configs,
+        hardware=hardware,
+        implementations=implementations,
+        licences=licences,
+        links={name: _link(link) for name, link in scenario.links.items()},
+        initiator=scenario.initiator,
+        stagger_s=scenario.stagger,
+        seed=scenario.seed,
+    )
+
+
+def _link(link: LinkYaml) -> LinkSettings:
+    return LinkSettings(link.delay, link.jitter, link.loss, link.rate)
+
+
+def _flows(scenario: Scenario, deployment: Deployment) -> list[Flow]:
+    if scenario.traffic is not None:
+        return [entry.flow() for entry in scenario.traffic]
+    return [
+        Flow(f"ping {t.first.router}-{t.second.router}", t.first.router, t.second.router, "ping", 100, 1.0)
+        for t in deployment.tunnels
+        if not t.fault
+    ]
+
+
+def _simulate(
+    scenario: Scenario, deployment: Deployment, *, traffic: bool, esp: bool, progress: Progress | None
+) -> Result:
+    duration_s = scenario.duration
+    flows = _flows(scenario, deployment) if traffic else []
+    tick = (lambda now_s: progress("control plane", now_s / duration_s)) if progress else None
+    control = run_control_plane(deployment, duration_s, tick)
+    recorder = control.recorder
+    child_rows = recorder.rows["child_sas"]
+    queues: list[QueueStatistics] = list(control.queues)
+    packet_rows: list[Row] = []
+    if flows:
+        if progress:
+            progress("packets", 0.0)
+        # About 1,440 bins a run: a minute each over a day.
+        bin_s = max(control.ended_s / 1440, 1.0)
+        packet_rows, stations = data_plane.run_traffic(deployment, child_rows, flows, control.ended_s, bin_s)
+        queues += stations
+    tables = recorder.tables()
+    tables["sessions"] = frame(sessions.session_rows(deployment, recorder), sessions.COLUMNS)
+    tables["packets"] = frame(packet_rows, data_plane.COLUMNS)
+    if esp:
+        tables.update(_esp_tables(deployment, child_rows, progress))
+    tables["queues"] = frame([_queue_row(q) for q in queues], QUEUE_COLUMNS)
+    manifest = _manifest(scenario, deployment, control.ended_s, {"traffic": traffic, "esp": esp})
+    return Result(tables, manifest)
+
+
+def _queue_row(queue: QueueStatistics) -> Row:
+    return {column: getattr(queue, column) for column in QUEUE_COLUMNS}
+
+
+def _esp_tables(deployment: Deployment, child_rows: list[Row], progress: Progress | None) -> dict[str, Any]:
+    latency: list[Row] = []
+    throughput: list[Row] = []
+    child = next((c for c in child_rows if c["initiator"]), None)
+    if child is not None:
+        choice = esp_study.TunnelChoice(
+            child["router"], child["peer"], child["encryption"], child["integrity"], child["mode"]
+        )
+        total = len(esp_study.LATENCY_SIZES) * len(esp_study.LOADS) + len(esp_study.THROUGHPUT_SIZES)
+        done = 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            if progress:
+                progress("ESP study", done / total)
+
+        latency = esp_study.latency_rows(deployment, choice, progress=tick)
+        throughput = esp_study.throughput_rows(deployment, choice, progress=tick)
+    return {
+        "latency": frame(latency, esp_study.LATENCY_COLUMNS),
+        "throughput": frame(throughput, esp_study.THROUGHPUT_COLUMNS),
+    }
+
+
+def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, options: dict[str, bool]) -> dict[str, Any]:
+    nodes: list[tuple[str, Any]] = list(deployment.graph.nodes(data=True))
+    edges: list[tuple[str, str, Any]] = list(deployment.graph.edges(data=True))
+    return {
+        "schema": RESULT_SCHEMA,
+        "name": scenario.name,
+        "seed": scenario.seed,
+        "duration_s": scenario.duration,
+        "ended_s": ended_s,
+        "scenario": {**scenario.model_dump(mode="json"), "configurations": INPUTS},
+        "options": options,
+        "routers": {
+            name: {
+                "hardware": plan.cost.profile.name,
+                "hardware_title": plan.cost.profile.title,
+                "hardware_digest": plan.cost.profile.digest,
+                "licence": plan.cost.licence,
+                "implementation": plan.implementation.name,
+                "interfaces": _interfaces(plan.config),
+            }
+            for name, plan in deployment.routers.items()
+        },
+        "topology": {
+            "nodes": [{"name": n, **data} for n, data in sorted(nodes, key=lambda n: n[0])],
+            "links": [{"ends": sorted((a, b)), **data} for a, b, data in sorted(edges, key=lambda e: e[:2])],
+        },
+        "values": deployment.ledger.rows(),
+        "versions": _versions(),
+    }
+
+
+def _interfaces(config: RouterConfig) -> dict[str, dict[str, Any]]:
+    """Return what ``show`` needs of each tunnel interface: source interface, PFS, fragmentation."""
+    found = {}
+    for interface in config.interfaces.values():
+        if interface.tunnel_protection is not None:
+            ipsec = config.ipsec_profiles.get(interface.tunnel_protection)
+            found[interface.name] = {
+                "source": interface.tunnel_source,
+                "protection": interface.tunnel_protection,
+                "profile": ipsec.ikev2_profile if ipsec else None,
+                "pfs_group": ipsec.pfs_group if ipsec else None,
+                "fragmentation_mtu": config.fragmentation_mtu,
+            }
+    return found
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("flexvpn-sim", "numpy", "numba", "pandas", "simpy", "networkx", "pyarrow"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

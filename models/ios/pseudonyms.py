@@ -1,0 +1,44 @@
+"""Copies of configurations in which every secret has a pseudonym: equal secrets stay equal, nothing can be read back.
+
+A result keeps such copies, so that a run can be repeated without the keys. Line numbers stay as they are.
+What this leaves out: secrets in free text (descriptions, banners); comments are emptied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..yaml_input import read_text
+from .redaction import secret_start
+
+_KEY_TYPES = frozenset({"0", "5", "6", "7", "8", "9", "hex"})
+
+
+def pseudonymous_copies(folder: Path, files: Iterable[str]) -> dict[str, str]:
+    """Return the text of each file by its name, with pseudonyms that hold for all of them together."""
+    names: dict[str, str] = {}
+    return {Path(f).name: _copy(read_text(folder / Path(f).name), names) for f in sorted(files)}
+
+
+def _copy(text: str, names: dict[str, str]) -> str:
+    return "\n".join(_line(line, names) for line in text.splitlines()) + "\n"
+
+
+def _line(line: str, names: dict[str, str]) -> str:
+    stripped = line.strip()
+    if stripped.startswith("!"):
+        return "!"
+    words = stripped.split()
+    negated = bool(words) and words[0] == "no"
+    start = secret_start(words[1:] if negated else words)
+    if start is None:
+        return line
+    start += negated
+    secret = " ".join(words[start:])
+    pseudonym = names.setdefault(secret, f"secret-{len(names) + 1}")
+    # A pseudonym is neither hexadecimal nor encrypted, so the word that announces such a key goes too.
+    while words[start - 1] in _KEY_TYPES:
+        start -= 1
+    indent = line[: len(line) - len(line.lstrip())]
+    return indent + " ".join([*words[:start], pseudonym])

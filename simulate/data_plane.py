@@ -1,0 +1,269 @@
+"""ESP traffic over the tunnels of a run: what the flows met, in bins of time, by the ESP SA that carried them.
+
+A packet takes the newest Child SA that both ends have installed; while there is none it is dropped at the sender.
+
+What this leaves out: the two directions of a tunnel and different flows do not contend for the cores; traffic does not
+act on the control plane (lifetimes by volume, stolen cores).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..models.errors import InputError
+from ..models.traffic import Flow
+from .deployment import Deployment
+from .packet_path import LinkSpec, PacketPath, PathResult, tunnel_path
+from .queues import QueueStatistics
+from .records import Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+COLUMNS: dict[str, str] = {
+    "time_s": "float64",
+    "flow": "str",
+    "sender": "str",
+    "receiver": "str",
+    "spi": "int64",
+    "offered": "int64",
+    "no_sa": "int64",
+    "sent": "int64",
+    "delivered": "int64",
+    "inner_bytes": "int64",
+    "wire_bytes": "int64",
+    "latency_p50_s": "float64",
+    "latency_p95_s": "float64",
+    "latency_p99_s": "float64",
+}
+
+#: More packets than this are not taken at once: they would need more memory than a laptop has.
+MOST_PACKETS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SaStep:
+    """From ``since_s`` on the sender uses this outbound SPI; 0: none."""
+
+    since_s: float
+    spi: int
+    encryption: str
+    integrity: str
+    mode: str
+
+
+def outbound_steps(child_rows: Sequence[Row], sender: str, receiver: str) -> list[SaStep]:
+    """Return which SA carries the packets from ``sender`` to ``receiver``, as steps in time."""
+    ours = [c for c in child_rows if c["router"] == sender and c["peer"] == receiver]
+    theirs = {c["spi_in"]: c for c in child_rows if c["router"] == receiver and c["peer"] == sender}
+    spans = []
+    for child in ours:
+        other = theirs.get(child["spi_out"])
+        if other is None:
+            continue
+        until_s = min(_end_s(child), _end_s(other))
+        spans.append((max(child["installed_s"], other["installed_s"]), until_s, child))
+    spans.sort(key=lambda span: span[0])
+    steps: list[SaStep] = []
+    for place, (since_s, until_s, child) in enumerate(spans):
+        steps.append(SaStep(since_s, child["spi_out"], child["encryption"], child["integrity"], child["mode"]))
+        next_s = spans[place + 1][0] if place + 1 < len(spans) else math.inf
+        if until_s < next_s:
+            steps.append(SaStep(until_s, 0, "", "", ""))
+    return steps
+
+
+def _end_s(child: Row) -> float:
+    ended: float = child["deleted_s"]
+    return math.inf if math.isnan(ended) else ended
+
+
+def run_traffic(
+    deployment: Deployment, child_rows: Sequence[Row], flows: Sequence[Flow], duration_s: float, bin_s: float
+) -> tuple[list[Row], list[QueueStatistics]]:
+    """Pass every flow through its tunnel.
+
+    Returns the rows of the packets table (one a bin, direction and SA) and the statistics of every station.
+    Raises InputError for a flow between routers without a tunnel or with too many packets.
+    """
+    rows: list[Row] = []
+    statistics: list[QueueStatistics] = []
+    for flow in flows:
+        _check(deployment, flow)
+        end_s = min(flow.stop_s, duration_s)
+        if flow.packets_per_s * max(end_s - flow.start_s, 0.0) > MOST_PACKETS:
+            raise InputError(f"more than {MOST_PACKETS:,} packets; shorten it or lower its rate", f"flow '{flow.name}'")
+        from .kernels import FlowArrivals
+
+        arrivals = FlowArrivals(flow, deployment.seed, replication=deployment.replication, draw=deployment.draw)
+        times_s, lengths = arrivals.take(duration_s)
+        there = outbound_steps(child_rows, flow.source, flow.destination)
+        result = _direction(deployment, flow, flow.source, flow.destination, there, times_s, lengths)
+        rows += _rows(flow, flow.source, flow.destination, times_s, lengths, there, result, bin_s)
+        statistics += result.statistics if result else []
+        if flow.kind == "ping" and result is not None:
+            arrived = ~np.isnan(result.latency_s)
+            echoed_s = (times_s + result.latency_s)[arrived]
+            order = np.argsort(echoed_s, kind="stable")
+            echoed_s, echoed = echoed_s[order], lengths[arrived][order]
+            back = outbound_steps(child_rows, flow.destination, flow.source)
+            reply = _direction(deployment, flow, flow.destination, flow.source, back, echoed_s, echoed)
+            rows += _rows(flow, flow.destination, flow.source, echoed_s, echoed, back, reply, bin_s)
+            statistics += reply.statistics if reply else []
+    return rows, statistics
+
+
+def _check(deployment: Deployment, flow: Flow) -> None:
+    pairs = {(t.first.router, t.second.router) for t in deployment.tunnels if not t.fault}
+    if (flow.source, flow.destination) not in pairs and (flow.destination, flow.source) not in pairs:
+        known = ", ".join(f"{a} - {b}" for a, b in sorted(pairs))
+        raise InputError(
+            f"no tunnel joins {flow.source} and {flow.destination}; tunnels: {known}", f"flow '{flow.name}'"
+        )
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """Per packet of one direction. ``sent``: left the sender's crypto; ``latency_s`` nan: not delivered."""
+
+    spi: NDArray[np.int64]
+    sent: NDArray[np.bool_]
+    latency_s: Floats
+    wire_bytes: NDArray[np.int64]
+    statistics: list[QueueStatistics]
+
+
+def link_spec(deployment: Deployment, sender: str, receiver: str) -> LinkSpec:
+    """Return the underlay between two routers as one link of the packet path."""
+    way = deployment.paths[(sender, receiver)]
+    return LinkSpec(way.rate_bps, way.delay_s, way.jitter_s, way.loss, buffer_packets=-1)
+
+
+def _direction(
+    deployment: Deployment,
+    flow: Flow,
+    sender: str,
+    receiver: str,
+    steps: list[SaStep],
+    times_s: Floats,
+    lengths: NDArray[np.int32],
+) -> _Outcome | None:
+    first = next((s for s in steps if s.spi), None)
+    if first is None or times_s.size == 0:
+        return None
+    path = tunnel_path(
+        deployment.routers[sender].cost,
+        deployment.routers[receiver].cost,
+        encryption=first.encryption,
+        integrity=first.integrity,
+        link=link_spec(deployment, sender, receiver),
+        mode="transport" if first.mode == "transport" else "tunnel",
+        sender_name=sender,
+        receiver_name=receiver,
+        seed=deployment.seed,
+        replication=deployment.replication,
+        draw=deployment.draw,
+    )
+    since_s = np.array([s.since_s for s in steps])
+    spis = np.array([s.spi for s in steps], np.int64)
+    place = np.searchsorted(since_s, times_s, side="right") - 1
+    spi = np.where(place >= 0, spis[np.maximum(place, 0)], 0)
+    numbers = np.flatnonzero(spi)
+    result = path.run(times_s[numbers], lengths[numbers], numbers=numbers)
+    latency_s = np.full(times_s.size, math.nan)
+    latency_s[numbers] = result.latency_s
+    sent = np.zeros(times_s.size, np.bool_)
+    sent[numbers] = (result.dropped_at < 0) | (result.dropped_at >= _sender_stations(path, sender))
+    observed = [
+        QueueStatistics(
+            f"{s.name} ({flow.name})",
+            s.servers,
+            s.arrivals,
+            s.utilisation,
+            s.mean_waiting_s,
+            s.longest_waiting_s,
+            s.busy_s / max(s.accepted, 1),
+            s.mean_queue_packets,
+            s.drops + s.lost,
+        )
+        for s in result.stations
+    ]
+    return _Outcome(spi, sent, latency_s, _wire_bytes(path, lengths), observed)
+
+
+def _sender_stations(path: PacketPath, sender: str) -> int:
+    """Return how many stations of the path a packet passes before it is encrypted and counted as sent."""
+    return sum(1 for s in path.stations if s.name in (f"{sender} packet core", f"{sender} crypto core"))
+
+
+def _wire_bytes(path: PacketPath, lengths: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the bytes on the wire of each packet, all its fragments together."""
+    total = np.zeros(lengths.size, np.int64)
+    for length in np.unique(lengths):
+        packets = path.enter(np.zeros(1, np.int64), np.zeros(1), np.array([length]))
+        total[lengths == length] = int(packets.wire_bytes.sum())
+    return total
+
+
+def _rows(
+    flow: Flow,
+    sender: str,
+    receiver: str,
+    times_s: Floats,
+    lengths: NDArray[np.int32],
+    steps: list[SaStep],
+    outcome: _Outcome | None,
+    bin_s: float,
+) -> list[Row]:
+    if times_s.size == 0:
+        return []
+    if outcome is None:
+        nothing = np.zeros(times_s.size, np.int64)
+        outcome = _Outcome(nothing, nothing.astype(np.bool_), np.full(times_s.size, math.nan), nothing, [])
+    bins = np.floor_divide(times_s, bin_s).astype(np.int64)
+    # Bins are cut where the SA changes, so that counters of an SA are exact at those instants.
+    since_s = np.array([s.since_s for s in steps])
+    place = np.searchsorted(since_s, times_s, side="right")
+    cuts = np.flatnonzero((np.diff(bins) != 0) | (np.diff(place) != 0)) + 1
+    rows = []
+    for chunk in np.split(np.arange(times_s.size), cuts):
+        block = slice(int(chunk[0]), int(chunk[-1]) + 1)
+        latency_s = outcome.latency_s[block]
+        arrived = latency_s[~np.isnan(latency_s)]
+        quantiles = np.quantile(arrived, (0.5, 0.95, 0.99)) if arrived.size else (math.nan,) * 3
+        sent = outcome.sent[block]
+        rows.append(
+            {
+                "time_s": float(times_s[block.start]),
+                "flow": flow.name,
+                "sender": sender,
+                "receiver": receiver,
+                "spi": int(outcome.spi[block.start]),
+                "offered": int(chunk.size),
+                "no_sa": int(np.count_nonzero(outcome.spi[block] == 0)),
+                "sent": int(np.count_nonzero(sent)),
+                "delivered": int(arrived.size),
+                "inner_bytes": int(lengths[block][sent].sum()),
+                "wire_bytes": int(outcome.wire_bytes[block][sent].sum()),
+                "latency_p50_s": float(quantiles[0]),
+                "latency_p95_s": float(quantiles[1]),
+                "latency_p99_s": float(quantiles[2]),
+            }
+        )
+    return rows
+
+
+def quantiles_s(result: PathResult) -> tuple[float, float, float]:
+    """Return the 50, 95 and 99 % quantiles of the latency of delivered packets; nan when none arrived. [s]"""
+    arrived = result.latency_s[result.dropped_at < 0]
+    if arrived.size == 0:
+        return math.nan, math.nan, math.nan
+    p50, p95, p99 = np.quantile(arrived, (0.5, 0.95, 0.99))
+    return float(p50), float(p95), float(p99)
