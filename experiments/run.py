@@ -241,8 +241,8 @@ def _esp_tables(deployment: Deployment, child_rows: list[Row], progress: Progres
 
 
 def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, options: dict[str, bool]) -> dict[str, Any]:
-    nodes: list[tuple[str, Any]] = list(deployment.graph.nodes(data=True))
-    edges: list[tuple[str, str, Any]] = list(deployment.graph.edges(data=True))
+    nodes: Any = deployment.graph.nodes(data=True)
+    edges: Any = deployment.graph.edges(data=True)
     return {
         "schema": RESULT_SCHEMA,
         "name": scenario.name,

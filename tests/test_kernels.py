@@ -32,7 +32,7 @@ T_39 = 3.558
 
 def uniforms(purpose: str, count: int = PACKETS) -> Floats:
     bits = randomness.hash64_array(randomness.make_key(1, "queue", purpose), 0, count)
-    return (bits >> np.uint64(11)) * randomness.UNIT
+    return (bits >> np.uint64(11)).astype(np.float64) * randomness.UNIT
 
 
 def exponentials(purpose: str, mean: float, count: int = PACKETS) -> Floats:
@@ -281,7 +281,7 @@ def test_a_shaper_without_a_free_place_drops_only_what_would_have_to_wait() -> N
 def test_a_link_loses_and_delays_by_the_packets_own_numbers_and_keeps_their_order() -> None:
     """Loss share within 4 standard errors; delay = constant + jitter u, raised to the arrival before."""
     count, loss = 100_000, 0.03
-    sent = np.arange(count) * 1e-4
+    sent = np.multiply(np.arange(count), 1e-4, dtype=np.float64)
     numbers = np.arange(count)[::-1].copy() * 3
     arrived, state = sent.copy(), np.zeros(3)
     kernels.propagation(arrived, numbers, 0.02, 0.005, loss, np.uint64(5), np.uint64(2**64 - 6), state)
@@ -306,7 +306,10 @@ def test_cutting_a_run_into_windows_changes_no_bit(cuts: list[int], servers: int
     """Departures, statistics and what is carried are equal; packets in = out + dropped + still there at each cut."""
     count = 2000
     arrivals, services = poisson_arrivals(1.2 * servers, count), exponentials("service", 1.0, count)
-    stations = [(Station(servers, places), services), (Bucket(1.0, 3.0, places), services * servers)]
+    stations: list[tuple[Station | Bucket, Floats]] = [
+        (Station(servers, places), services),
+        (Bucket(1.0, 3.0, places), services * servers),
+    ]
     for whole, work in stations:
         expected = whole.serve(arrivals, work)
         cut = Station(servers, places) if isinstance(whole, Station) else Bucket(1.0, 3.0, places)
@@ -346,6 +349,7 @@ def test_kernels_work_where_nothing_can_be_cached(tmp_path: Path) -> None:
     blocked.write_text("")
     copy = tmp_path / "flexvpn_sim"
     (copy / "simulate").mkdir(parents=True)
+    (copy / "__init__.py").write_text("")
     (copy / "models").symlink_to(package / "models")
     for name in ("__init__.py", "kernels.py"):
         shutil.copy(package / "simulate" / name, copy / "simulate" / name)

@@ -31,7 +31,7 @@ from flexvpn_sim.simulate.packet_path import (
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
-PAPER = {"encryption": "aes-cbc-256", "integrity": "sha512"}
+PAPER: dict[str, Any] = {"encryption": "aes-cbc-256", "integrity": "sha512"}
 LINK = LinkSpec(rate_bps=1e9, delay_s=0.010)
 
 

@@ -15,7 +15,7 @@ from flexvpn_sim.simulate.kernels import FlowArrivals
 
 
 def flow(**changes: Any) -> Flow:
-    settings = {
+    settings: dict[str, Any] = {
         "name": "f",
         "source": "HQ",
         "destination": "BR1",

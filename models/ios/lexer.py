@@ -19,6 +19,7 @@ _BANNER = re.compile(
     re.IGNORECASE,
 )
 _TYPED_BANNER = re.compile(r"banner\s+(?:motd|exec|login|incoming)\s+(\S)(.*)", re.IGNORECASE)
+_NEGATIONS = frozenset({"no", "default"})
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f\s]+")
 _TRAILING_COMMENT = re.compile(r"\s+!.*$")
 #: After a key only a comment that stands alone is cut: ``!`` may be part of the key itself.
@@ -85,36 +86,43 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def _without_comment(stripped: str) -> str:
+    """Return the line without a trailing ``! comment``; descriptions keep theirs."""
+    return stripped if stripped.lower().startswith("desc") else _TRAILING_COMMENT.sub("", stripped)
+
+
+def _secret_start(words: list[str]) -> int | None:
+    """Return the index of the first secret word of a whole line, ``no`` included."""
+    skipped = 1 if words[0].lower() in _NEGATIONS else 0
+    start = secret_start(words[skipped:])
+    return None if start is None else start + skipped
+
+
 def _secret(words: list[str], start: int) -> Secret | None:
-    """Return the secret that begins at ``words[start]``; None when nothing is there or ``hex`` is not hexadecimal."""
+    """Return the secret that begins at ``words[start]``; None when it should be hexadecimal and is not."""
     text = " ".join(words[start:])
     if start and words[start - 1].lower() == "hex":
         try:
             return Secret(bytes.fromhex(text))
         except ValueError:
             return None
-    return Secret(text) if text else None
+    return Secret(text)
 
 
 def _command(raw: str, path: Path, number: int) -> Command:
     """Return the command of one line that is not a comment. From here on nobody sees a secret."""
     expanded = raw.expandtabs()
     indent = len(expanded) - len(expanded.lstrip())
-    stripped = raw.strip()
-    words = stripped.split()
-    negated = len(words) > 1 and words[0].lower() in {"no", "default"}
-    prefix = words[:1] if negated else []
-    start = secret_start(words[len(prefix) :])
+    words = _without_comment(raw.strip()).split()
     secret = None
-    if start is not None:
-        start += len(prefix)
-        words = _COMMENT_AFTER_SECRET.sub("", stripped).split()
-        secret = _secret(words, start)
-        words = [*words[:start], HIDDEN]
-    elif not words[0].lower().startswith("desc"):
-        words = _TRAILING_COMMENT.sub("", stripped).split()
+    start = _secret_start(raw.split())
+    with_secret = _COMMENT_AFTER_SECRET.sub("", raw.strip()).split()
+    if start is not None and start < len(with_secret):  # else only the comment speaks of a secret, and it is gone
+        secret = _secret(with_secret, start)
+        words = [*with_secret[:start], HIDDEN]
+    negated = len(words) > 1 and words[0].lower() in _NEGATIONS
     line = Line(path.name, number, _printable(" ".join(words)))
-    return Command(tuple(words[len(prefix) :]), indent, line, f"{path}:{number}", negated, secret)
+    return Command(tuple(words[1:] if negated else words), indent, line, f"{path}:{number}", negated, secret)
 
 
 def lex(text: str, path: Path) -> list[Command]:

@@ -39,8 +39,8 @@ def destination_is_nobodys(routers: list[RouterConfig]) -> Iterator[Finding]:
             others = [address for other in routers if other is not router for address in known_addresses(other)]
             message = (
                 f"no router of this folder is known to have {destination}, where {router.hostname} {tunnel.name} "
-                f"points{_nearest(destination, others, 0.75)}: nothing can be said about this tunnel unless it is corrected, "
-                "or the other router added, or the address is one that NAT gives"
+                f"points{_nearest(destination, others, 0.75)}: correct 'tunnel destination' or add that router, unless "
+                "the address is one that NAT gives"
             )
             yield warning("L36", message, tunnel.tunnel_destination_line)
 

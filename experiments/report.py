@@ -1,0 +1,198 @@
+"""A result as an engineer reads it in the terminal: verdict, messages, work behind each delay, tables, assumptions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from .result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+    from rich.table import Table
+
+Row = dict[str, Any]
+
+
+def sections(result: Result) -> list[tuple[str, RenderableType]]:
+    """Return (heading, content) of every part that this result has."""
+    parts: list[tuple[str, RenderableType]] = [("Verdict", verdict_text(result))]
+    if len(result.sessions):
+        parts.append(("Set-up, message by message", messages_table(result)))
+        parts.append(("The work behind each delay", operations_table(result)))
+    if len(result.tables.get("latency", ())):
+        parts.append(("ESP latency against load (one way, all values with propagation)", latency_table(result)))
+        parts.append(("ESP throughput by packet size", throughput_table(result)))
+    parts.append(("How sure is this", sureness_text(result)))
+    return parts
+
+
+def verdict_text(result: Result) -> str:
+    """Return one line a tunnel: up or down, set-up time and bytes, or the reason."""
+    lines = [result.verdict()]
+    for row in _records(result.sessions):
+        ends = f"{row['initiator']} {row['initiator_interface']} - {row['responder']} {row['responder_interface']}"
+        if row["up"]:
+            rekeys = f"{row['child_rekeys']} Child SA and {row['ike_rekeys']} IKE SA rekeys"
+            lines.append(
+                f"  UP    {ends.strip()}: set up in {_ms(row['setup_s'])}, {row['message_count']} messages,"
+                f" {row['ike_bytes']} bytes of IKE; then {rekeys}"
+            )
+        else:
+            lines.append(f"  DOWN  {ends.strip(' -')}: {row['reason']}")
+            if row["attempts"] > 1:
+                lines.append(f"        {row['attempts']} attempts, the first with {row['message_count']} messages")
+    return "\n".join(lines)
+
+
+def set_up_messages(result: Result, tunnel: int = 0) -> pd.DataFrame:
+    """Return the messages of the attempt that decided over a tunnel: those until it was up or refused."""
+    session = result.sessions.iloc[tunnel]
+    messages = result.messages
+    ours = messages[
+        messages["sender"].isin((session["initiator"], session["responder"]))
+        & messages["receiver"].isin((session["initiator"], session["responder"]))
+        & messages["exchange"].isin(("IKE_SA_INIT", "IKE_AUTH"))
+    ]
+    first = ours[ours["sender"] == session["initiator"]]
+    if not len(first):
+        return ours.iloc[:0]
+    spi = first["spi_i"].iloc[0]
+    up = result.ike_sas
+    established = up[(up["router"] == session["initiator"]) & up["initiator"] & (up["generation"] == 0)]
+    if session["up"] and len(established):
+        spi = established["spi_local"].iloc[0]
+    return ours[ours["spi_i"] == spi]
+
+
+def messages_table(result: Result) -> Table:
+    """Return the messages of the first tunnel's set-up with times and sizes."""
+    table = _table("time", "from", "to", "exchange", "id", "IKE B", "UDP B", "IP B", "payloads")
+    for row in _records(set_up_messages(result)):
+        exchange = row["exchange"] + (" response" if row["response"] else " request")
+        if row["transmission"]:
+            exchange += f" (send {row['transmission'] + 1})"
+        sizes = (str(row["message_id"]), str(row["ike_bytes"]), str(row["udp_len"]), str(row["ip_len"]))
+        lost = " LOST" if row["lost"] else ""
+        table.add_row(
+            _ms(row["time_s"]), row["sender"], row["receiver"] + lost, exchange, *sizes, _short(row["payloads"])
+        )
+    return table
+
+
+def operations_table(result: Result, tunnel: int = 0) -> Table:
+    """Return the work of the first tunnel's set-up: when it began, what it was, how long each operation took."""
+    table = _table("start", "router", "work", "waited", "took", "of which")
+    messages = set_up_messages(result, tunnel)
+    if not len(messages):
+        return table
+    spi = messages["spi_i"].iloc[0]
+    works = result.works
+    operations = result.operations
+    for work in _records(works[(works["spi_i"] == spi) & (works["end_s"] <= messages["time_s"].max() + 1)]):
+        own = operations[operations["work"] == work["work"]].sort_values("duration_s", ascending=False, kind="stable")
+        parts = [f"{_ms(o['duration_s'])} {o['operation']}" for o in _records(own.head(4))]
+        rest_s = own["duration_s"].iloc[4:].sum()
+        if rest_s:
+            parts.append(f"{_ms(rest_s)} others")
+        table.add_row(
+            _ms(work["start_s"]),
+            work["router"],
+            work["step"],
+            _ms(work["start_s"] - work["arrival_s"]),
+            _ms(work["end_s"] - work["start_s"]),
+            ", ".join(parts),
+        )
+    return table
+
+
+def latency_table(result: Result) -> Table:
+    """Return ESP latency at selected loads; ± is the 95 % confidence interval over replications."""
+    table = _table("packets", "load", "offered", "delivered", "loss", "p50", "p95", "p99", "busiest station")
+    latency = result.latency
+    chosen = latency[latency["load"].isin((0.1, 0.5, 0.8, 0.95, 1.0, 1.1))]
+    for row in _records(chosen):
+        table.add_row(
+            row["packets"],
+            f"{row['load']:.0%}",
+            _mbps(row["offered_bps"]),
+            _mbps(row["delivered_bps"]),
+            f"{row['loss']:.2%}",
+            *(f"{row[f'{q}_s'] * 1e3:.3f} ± {row[f'{q}_ci_s'] * 1e3:.3f} ms" for q in ("p50", "p95", "p99")),
+            f"{row['bottleneck']} {row['utilisation']:.0%}",
+        )
+    return table
+
+
+def throughput_table(result: Result) -> Table:
+    """Return ESP throughput by packet size and the station that limits it."""
+    table = _table("inner B", "ESP B", "inner rate", "on the wire", "packets/s", "bottleneck")
+    for row in _records(result.throughput):
+        table.add_row(
+            str(row["packet_bytes"]),
+            str(row["esp_bytes"]),
+            _mbps(row["throughput_bps"]),
+            _mbps(row["wire_bps"]),
+            f"{row['throughput_pps']:,.0f}",
+            row["bottleneck"],
+        )
+    return table
+
+
+def sureness_text(result: Result) -> str:
+    """Return how many values of each kind the run read, and the assumed ones with their ranges."""
+    values = result.manifest["values"]
+    kinds = {
+        kind: sum(1 for v in values if v["kind"] == kind) for kind in ("measured", "published", "derived", "assumed")
+    }
+    lines = ["Values read: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + "."]
+    if kinds["assumed"]:
+        lines.append("Assumed (value, range), so every time above is no better than these:")
+    for value in values:
+        if value["kind"] == "assumed":
+            unit = f" {value['unit']}" if value["unit"] else ""
+            lines.append(f"  {value['owner']}: {value['name']} = {value['value']:g}{unit} ({value['spread']})")
+    return "\n".join(lines)
+
+
+def _table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    numeric = {
+        "time",
+        "id",
+        "IKE B",
+        "UDP B",
+        "IP B",
+        "start",
+        "waited",
+        "took",
+        "load",
+        "offered",
+        "delivered",
+        "loss",
+    }
+    numeric |= {"p50", "p95", "p99", "inner B", "ESP B", "inner rate", "on the wire", "packets/s"}
+    for column in columns:
+        right = column in numeric
+        table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    return table
+
+
+def _records(frame: pd.DataFrame) -> list[Row]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _short(payloads: str) -> str:
+    return payloads.replace("NAT_DETECTION_SOURCE_IP", "NATD_SRC").replace("NAT_DETECTION_DESTINATION_IP", "NATD_DST")
+
+
+def _ms(value_s: float) -> str:
+    return "-" if math.isnan(value_s) else f"{value_s * 1e3:.3f} ms"
+
+
+def _mbps(value_bps: float) -> str:
+    return f"{value_bps / 1e6:.2f} Mbit/s"
