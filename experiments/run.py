@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..hardware.profile import load_profile
+from ..hardware.profile import HardwareProfile, load_profile
 from ..models.errors import InputError, unknown_name
 from ..models.implementation import implementation_for_version, load_implementation
 from ..models.ios.config import RouterConfig
@@ -151,7 +151,7 @@ def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
     for config in configs:
         name = config.hostname
         own = scenario.routers.get(name, RouterSettings())
-        hardware[name] = load_profile(own.hardware or everyone.hardware or DEFAULT_HARDWARE, search)
+        hardware[name] = _hardware(name, own.hardware or everyone.hardware or DEFAULT_HARDWARE, search)
         chosen = own.implementation or everyone.implementation or implementation_for_version(config.version)
         implementations[name] = load_implementation(chosen)
         licence = own.licence or everyone.licence
@@ -167,6 +167,15 @@ def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
         stagger_s=scenario.stagger,
         seed=scenario.seed,
     )
+
+
+def _hardware(router: str, profile: str, search: list[Path]) -> HardwareProfile:
+    try:
+        return load_profile(profile, search)
+    except InputError as error:
+        if error.where:
+            raise
+        raise InputError(error.message, f"hardware of {router}") from None
 
 
 def _link(link: LinkYaml) -> LinkSettings:

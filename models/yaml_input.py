@@ -48,7 +48,9 @@ def load_yaml(path: Path) -> Any:
     try:
         return YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        # What was opened and never closed is found at the end of the file; the user wants to know where it began.
+        at_end = error.problem_mark is not None and error.problem_mark.line >= text.rstrip().count("\n") + 1
+        mark = (error.context_mark if at_end else None) or error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = (error.problem or error.context or "broken YAML").splitlines()[0]
         raise InputError(f"broken YAML: {problem}", where) from None

@@ -15,7 +15,7 @@ from ..models.errors import InputError, unknown_name
 from ..models.ikev2.policy import EndpointPolicy, TunnelPolicy
 from ..models.implementation import Implementation, ImplementationProfile
 from ..models.ios.config import RouterConfig
-from ..models.ios.to_ikev2 import TunnelFault, to_ikev2
+from ..models.ios.to_ikev2 import Translation, TunnelFault, to_ikev2, where
 from ..models.topology import LinkSettings, address_owners, build_topology, has_route, path
 from ..models.values import Ledger, Value
 
@@ -60,9 +60,14 @@ class RouterPlan:
 
     name: str
     config: RouterConfig
-    policy: EndpointPolicy
+    translation: Translation
     implementation: Implementation
     cost: CostModel
+
+    @property
+    def policy(self) -> EndpointPolicy:
+        """What this router's IKEv2 is told to do."""
+        return self.translation.policy
 
 
 @dataclass(slots=True)
@@ -122,7 +127,7 @@ def build(
         translation = to_ikev2(config, implementation)
         faults.extend(translation.faults)
         cost = CostModel(profile, ledger, (licences or {}).get(name))
-        routers[name] = RouterPlan(name, config, translation.policy, implementation, cost)
+        routers[name] = RouterPlan(name, config, translation, implementation, cost)
     graph = build_topology(configs, ledger, links)
     owners = address_owners(configs)
     paths: dict[tuple[str, str], UnderlayPath] = {}
@@ -163,6 +168,10 @@ def _pair_up(
                 ),
                 None,
             )
+            fault = _left_out(plan, policy, peer)
+            if fault is not None:
+                faults.append(fault)
+                continue
             template = any(p.accepts_any_tunnel for p in peer.policy.profiles)
             if back is None and not template:
                 message = (
@@ -178,10 +187,21 @@ def _pair_up(
     return tunnels, faults
 
 
+def _left_out(plan: RouterPlan, policy: TunnelPolicy, peer: RouterPlan) -> TunnelFault | None:
+    """Return the fault of a tunnel whose peer would serve it by a profile that is not simulated."""
+    identity = plan.policy.profile(policy.profile).local_identity
+    if any(profile.matches(identity) for profile in peer.policy.profiles):
+        return None
+    for rules, reason in peer.translation.excluded:
+        if any(rule.matches(identity) for rule in rules):
+            return TunnelFault(plan.name, policy.name, policy.remote_address, reason.message, reason.where)
+    return None
+
+
 def _at(plan: RouterPlan, policy: TunnelPolicy, message: str) -> TunnelFault:
     interface = plan.config.interfaces[policy.name]
-    line = interface.tunnel_destination_line or interface.line
-    return TunnelFault(plan.name, policy.name, policy.remote_address, message, line)
+    place = where(interface.tunnel_destination_line or interface.line)
+    return TunnelFault(plan.name, policy.name, policy.remote_address, message, place)
 
 
 def _fault(
@@ -230,12 +250,10 @@ def _underlay(graph: nx.Graph[str], source: str, target: str) -> UnderlayPath:
 
 
 def _nothing_to_run(routers: dict[str, RouterPlan], faults: list[TunnelFault]) -> InputError:
-    if faults:
-        fault = faults[0]
-        # Faults of the translation carry their own place already.
-        place = "" if fault.message.startswith(f"{fault.line.file}:") else f"{fault.line.file}:{fault.line.number}"
-        return InputError(fault.message, place)
     files = ", ".join(plan.config.file for plan in routers.values())
+    if faults:
+        alone = "; only one router is here, a tunnel needs the configurations of both its ends"
+        return InputError(faults[0].message + (alone if len(routers) == 1 else ""), faults[0].where)
     if len(routers) == 1:
         return InputError("only one router: a tunnel needs the configurations of both its ends", files)
     return InputError("no tunnel interface with 'tunnel protection ipsec profile' and a destination", files)

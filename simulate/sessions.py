@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from ipaddress import IPv4Address
 
 from ..models.ikev2.identity import IdentityMatch
-from ..models.ikev2.policy import EndpointPolicy
-from .deployment import Deployment, Tunnel
+from ..models.ikev2.policy import EndpointPolicy, IkeProfile
+from .deployment import Deployment, Tunnel, TunnelEnd
 from .records import Recorder, Row
 
 COLUMNS: dict[str, str] = {
@@ -34,10 +34,25 @@ def session_rows(deployment: Deployment, recorder: Recorder) -> list[Row]:
     ``ike_bytes`` belong to the attempt that came up, else to the first one; repeated messages are counted in
     ``retransmissions`` alone.
     """
-    return [_row(deployment, recorder, tunnel) for tunnel in deployment.tunnels]
+    messages: dict[str, list[Row]] = {}
+    for message in recorder.rows["messages"]:
+        messages.setdefault(message["spi_i"], []).append(message)
+    events: dict[frozenset[str], list[Row]] = {}
+    for event in recorder.rows["events"]:
+        events.setdefault(frozenset((event["router"], event["peer"])), []).append(event)
+    children: dict[frozenset[str], list[Row]] = {}
+    for child in recorder.rows["child_sas"]:
+        children.setdefault(frozenset((child["router"], child["peer"])), []).append(child)
+    rows = []
+    for tunnel in deployment.tunnels:
+        pair = frozenset((tunnel.first.router, tunnel.second.router))
+        rows.append(_row(deployment, tunnel, events.get(pair, []), children.get(pair, []), messages))
+    return rows
 
 
-def _row(deployment: Deployment, recorder: Recorder, tunnel: Tunnel) -> Row:
+def _row(
+    deployment: Deployment, tunnel: Tunnel, events: list[Row], children: list[Row], messages: dict[str, list[Row]]
+) -> Row:
     row: Row = {
         "initiator": tunnel.first.router,
         "initiator_interface": tunnel.first.interface,
@@ -55,118 +70,153 @@ def _row(deployment: Deployment, recorder: Recorder, tunnel: Tunnel) -> Row:
     }
     if tunnel.fault:
         return row
-    ends = {(tunnel.first.router, tunnel.second.router), (tunnel.second.router, tunnel.first.router)}
-    events = [e for e in recorder.rows["events"] if (e["router"], e["peer"]) in ends]
-    messages = [m for m in recorder.rows["messages"] if (m["sender"], m["receiver"]) in ends]
-    attempts = [e for e in events if e["event"] == "attempt"]
+    ends = {(e.router, e.interface) for e in (tunnel.first, tunnel.second) if e.interface}
+    attempts = [e for e in events if e["event"] == "attempt" and (e["router"], e["interface"]) in ends]
     row["attempts"] = len(attempts)
-    installed = [e for e in events if e["event"] == "child_installed"]
-    success = next(
-        (e for e in installed if any(a["spi_local"] == e["spi_local"] for a in attempts)),
-        None,
-    )
-    deciding = success or (attempts[0] if attempts else None)
-    if deciding is None:
+    if not attempts:
         row["reason"] = "no end started"
         return row
-    row["initiator"], row["responder"] = deciding["router"], deciding["peer"]
-    if deciding["router"] != tunnel.first.router:
-        row["initiator_interface"], row["responder_interface"] = tunnel.second.interface, tunnel.first.interface
+    tried = {(a["router"], a["spi_local"]) for a in attempts}
+    installed = (e for e in events if e["event"] == "child_installed" and (e["router"], e["spi_local"]) in tried)
+    success = next(installed, None)
+    deciding = success or attempts[0]
+    initiator, responder = tunnel.first, tunnel.second
+    if deciding["router"] != initiator.router:
+        initiator, responder = responder, initiator
+    row["initiator"], row["initiator_interface"] = initiator.router, initiator.interface
+    row["responder"], row["responder_interface"] = responder.router, responder.interface
     until_s = success["time_s"] if success is not None else math.inf
-    attempt = [m for m in messages if m["spi_i"] == deciding["spi_local"] and m["time_s"] <= until_s]
+    attempt = [m for m in messages.get(deciding["spi_local"], []) if m["time_s"] <= until_s]
     first_sends = [m for m in attempt if m["transmission"] == 0]
     row["message_count"] = len(first_sends)
     row["ike_bytes"] = sum(m["ike_bytes"] for m in first_sends)
     row["retransmissions"] = len(attempt) - len(first_sends)
     if success is not None:
-        sent = min(m["time_s"] for m in messages if m["exchange"] == "IKE_SA_INIT" and m["sender"] == success["router"])
-        row["setup_s"] = success["time_s"] - sent
-    row["up"] = _up(recorder, ends)
-    row["reason"] = "" if row["up"] else _reason(deployment, events, deciding)
-    replaced = [e for e in events if e["event"] == "child_deleted" and e["cause"] == "replaced by a rekey"]
-    row["child_rekeys"] = sum(1 for e in replaced if e["router"] == tunnel.first.router)
-    row["ike_rekeys"] = sum(1 for e in events if e["event"] == "ike_rekeyed" and e["router"] == tunnel.first.router)
+        own = [m for a in attempts if a["router"] == initiator.router for m in messages.get(a["spi_local"], [])]
+        row["setup_s"] = success["time_s"] - min(m["time_s"] for m in own)
+        if not row["responder_interface"]:
+            row["responder_interface"] = _cloned(children, success)
+    ours = [c for c in children if (c["router"], c["interface"]) == (initiator.router, initiator.interface)]
+    row["up"] = _up(ours, children)
+    row["reason"] = "" if row["up"] else _reason(deployment, events, tried, deciding, initiator, responder)
+    row["child_rekeys"] = sum(1 for c in ours if c["cause"] == "replaced by a rekey")
+    rekeyed = [e for e in events if e["event"] == "ike_rekeyed" and e["router"] == initiator.router]
+    row["ike_rekeys"] = sum(1 for e in rekeyed if e["interface"] == initiator.interface)
     return row
 
 
-def _up(recorder: Recorder, ends: set[tuple[str, str]]) -> bool:
+def _cloned(children: list[Row], success: Row) -> str:
+    """Return the virtual-access that the responder cloned for the Child SA that came up."""
+    own = next(c for c in children if c["router"] == success["router"] and c["installed_s"] == success["time_s"])
+    return next((str(c["interface"]) for c in children if c["spi_in"] == own["spi_out"]), "")
+
+
+def _up(ours: list[Row], all_children: list[Row]) -> bool:
     """A tunnel is up when both ends hold the same pair of ESP SAs."""
-    live = [c for c in recorder.rows["child_sas"] if (c["router"], c["peer"]) in ends and math.isnan(c["deleted_s"])]
-    return any(
-        one["router"] != other["router"] and one["spi_in"] == other["spi_out"] and one["spi_out"] == other["spi_in"]
-        for one in live
-        for other in live
-    )
+    live = {(c["spi_in"], c["spi_out"]) for c in all_children if math.isnan(c["deleted_s"])}
+    return any(math.isnan(c["deleted_s"]) and (c["spi_out"], c["spi_in"]) in live for c in ours)
 
 
-def _reason(deployment: Deployment, events: list[Row], deciding: Row) -> str:
-    initiator, responder = deciding["router"], deciding["peer"]
-    refusals = [e for e in events if e["event"] == "refused" and e["router"] == responder]
-    if refusals:
-        return _refusal_sentence(deployment, refusals[0], initiator, responder)
-    failures = [e for e in events if e["event"] == "attempt_failed" and e["router"] == initiator]
-    if failures:
-        return _failure_sentence(deployment, failures[0], initiator, responder)
-    closed = [e for e in events if e["event"] == "ike_closed"]
+def _reason(
+    deployment: Deployment,
+    events: list[Row],
+    tried: set[tuple[str, str]],
+    deciding: Row,
+    initiator: TunnelEnd,
+    responder: TunnelEnd,
+) -> str:
+    spis = {spi for _, spi in tried}
+    refusals = [e for e in events if e["event"] == "refused" and e["router"] == responder.router]
+    for event in refusals:
+        # A refusal of IKE_SA_INIT keeps no SA and so has no SPI; the pair of routers tells it then.
+        if event["spi_i"] in spis or not event["spi_i"]:
+            return _refusal_sentence(deployment, event, initiator, responder)
+    for event in events:
+        if event["event"] == "attempt_failed" and event["spi_local"] == deciding["spi_local"]:
+            return _failure_sentence(deployment, event, initiator, responder)
+    closed = [e for e in events if e["event"] == "ike_closed" and e["cause"] != "replaced by a rekey"]
     if closed:
         return f"the tunnel came up and went down: {closed[-1]['cause']} at {closed[-1]['router']}"
-    return f"the attempt of {initiator} had not ended when the run did"
+    return f"the attempt of {initiator.router} had not ended when the run did"
 
 
-def _policy(deployment: Deployment, router: str) -> EndpointPolicy:
-    return deployment.routers[router].policy
+def _policy(deployment: Deployment, end: TunnelEnd) -> EndpointPolicy:
+    return deployment.routers[end.router].policy
 
 
-def _identity_lines(sender: EndpointPolicy, judge: EndpointPolicy) -> tuple[str, str, str]:
-    """Return how ``sender`` calls itself, what ``judge`` accepts, and what differs."""
-    profile = sender.profiles[0]
+def _profile(deployment: Deployment, end: TunnelEnd) -> IkeProfile:
+    """Return the profile of this end's interface; of the first profile that serves templates without one."""
+    policy = _policy(deployment, end)
+    for tunnel in policy.tunnels:
+        if tunnel.name == end.interface:
+            return policy.profile(tunnel.profile)
+    return next((p for p in policy.profiles if p.accepts_any_tunnel), policy.profiles[0])
+
+
+def _identities(deployment: Deployment, sender: TunnelEnd, judge: TunnelEnd, profiles: tuple[IkeProfile, ...]) -> str:
+    """Return the sentence about an identity that nobody accepts, with the lines of both configurations."""
+    sent = _profile(deployment, sender)
     rules: list[tuple[IdentityMatch, str]] = [
-        (rule, origin) for p in judge.profiles for rule, origin in zip(p.accepts, p.accepts_origins, strict=False)
+        (rule, origin) for p in profiles for rule, origin in zip(p.accepts, p.accepts_origins, strict=False)
     ]
-    identity = profile.local_identity
-    same_value = [r for r, _ in rules if r.value.lower() == identity.value.lower() and r.kind != identity.kind]
-    if same_value:
-        difference = f"the identity type differs ({identity.kind} sent, {same_value[0].kind} accepted)"
+    identity = sent.local_identity
+    other_type = [r for r, _ in rules if r.value.lower() == identity.value.lower() and r.kind != identity.kind]
+    if other_type:
+        difference = f"the identity type differs ({identity.kind} sent, {other_type[0].kind} accepted)"
     else:
         difference = "the identities differ"
     accepted = ", ".join(origin for _, origin in rules) or "no identity"
-    return f"{identity} ({profile.local_identity_origin})", accepted, difference
+    return (
+        f"{sender.router} calls itself {identity} ({sent.local_identity_origin}),"
+        f" but {judge.router} accepts only {accepted}: {difference}"
+    )
 
 
-def _refusal_sentence(deployment: Deployment, event: Row, initiator: str, responder: str) -> str:
+def _refusal_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, responder: TunnelEnd) -> str:
     cause, notify = event["cause"], event["notify"]
-    asked, judge = _policy(deployment, initiator), _policy(deployment, responder)
     if cause == "no profile accepts the identity":
-        sent, accepted, difference = _identity_lines(asked, judge)
-        return f"{notify}: {initiator} calls itself {sent}, but {responder} accepts only {accepted}: {difference}"
+        profiles = _policy(deployment, responder).profiles
+        return f"{notify}: {_identities(deployment, initiator, responder, profiles)}"
     if cause == "wrong key":
-        return f"{notify}: {_key_lines(asked, judge, initiator, responder)}"
+        return f"{notify}: {_keys(deployment, initiator, responder)}"
     if cause == "no key for the peer":
-        return f"{notify}: {responder} has no pre-shared key for {initiator}"
+        return f"{notify}: {responder.router} has no pre-shared key for {initiator.router}"
     if cause == "no IKE proposal in common":
         return f"{notify}: {_offers(deployment, initiator)}, {_offers(deployment, responder)}"
-    return f"{notify}: {cause} at {responder}"
+    return f"{notify}: {cause} at {responder.router}"
 
 
-def _key_lines(asked: EndpointPolicy, judge: EndpointPolicy, sender: str, judging: str) -> str:
-    local = asked.profiles[0].keys[0].local_origin if asked.profiles and asked.profiles[0].keys else ""
-    remote = judge.profiles[0].keys[0].remote_origin if judge.profiles and judge.profiles[0].keys else ""
-    return f"the key with which {sender} signs ({local}) is not the one by which {judging} checks it ({remote})"
+def _keys(deployment: Deployment, sender: TunnelEnd, judge: TunnelEnd) -> str:
+    signing, checking = _profile(deployment, sender), _profile(deployment, judge)
+    signed = signing.key_for(checking.local_identity, _address(deployment, judge))
+    checked = checking.key_for(signing.local_identity, _address(deployment, sender))
+    local = signed.local_origin if signed else "no line"
+    remote = checked.remote_origin if checked else "no line"
+    return (
+        f"the key with which {sender.router} signs ({local})"
+        f" is not the one by which {judge.router} checks it ({remote})"
+    )
 
 
-def _offers(deployment: Deployment, router: str) -> str:
-    proposals: list[Any] = [p for policy in _policy(deployment, router).policies[:1] for p in policy.proposals]
-    return f"{router} proposes {' or '.join(str(p) for p in proposals)}"
+def _address(deployment: Deployment, end: TunnelEnd) -> IPv4Address:
+    """Return the address from which this end of a tunnel sends."""
+    for tunnel in _policy(deployment, end).tunnels:
+        if tunnel.name == end.interface:
+            return tunnel.local_address
+    return next(address for address, name in deployment.owners.items() if name == end.router)
 
 
-def _failure_sentence(deployment: Deployment, event: Row, initiator: str, responder: str) -> str:
+def _offers(deployment: Deployment, end: TunnelEnd) -> str:
+    policies = _policy(deployment, end).policies[:1]
+    return f"{end.router} proposes {' or '.join(str(p) for policy in policies for p in policy.proposals)}"
+
+
+def _failure_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, responder: TunnelEnd) -> str:
     cause = event["cause"]
-    judge, sender = _policy(deployment, initiator), _policy(deployment, responder)
     if cause == "identity of the responder not accepted":
-        sent, accepted, difference = _identity_lines(sender, judge)
-        return f"{responder} calls itself {sent}, but {initiator} accepts only {accepted}: {difference}"
+        return _identities(deployment, responder, initiator, (_profile(deployment, initiator),))
     if cause == "wrong key":
-        return _key_lines(sender, judge, responder, initiator)
+        return _keys(deployment, responder, initiator)
     if cause == "no answer":
-        return f"{responder} did not answer {initiator}"
-    return f"{cause} at {initiator}"
+        return f"{responder.router} did not answer {initiator.router}"
+    return f"{cause} at {initiator.router}"

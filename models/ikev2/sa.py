@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .identity import Identity
 from .message import Datagram, Message
@@ -16,6 +16,9 @@ from .payloads import Selector
 from .policy import ChildPolicy, IkeProfile, KeyEntry, TunnelPolicy
 from .proposals import EspSuite, Suite
 from .states import State, Trigger, next_state
+
+if TYPE_CHECKING:
+    from .events import Refusal
 
 NS_PER_S = 1_000_000_000
 
@@ -42,6 +45,8 @@ Cause = Literal[
 ]
 
 TimerName = Literal["retransmit", "half_open", "dpd", "rekey", "expire", "retry"]
+
+TaskKind = Literal["rekey child", "rekey ike", "delete child", "delete spi", "delete ike", "dpd"]
 
 
 def nanoseconds(seconds: float) -> int:
@@ -75,21 +80,22 @@ class ChildSa:
     state: ChildState = ChildState.INSTALLED
     #: This end has a rekey request for it on the way.
     rekeying: bool = False
-    #: Lowest nonce of the peer's rekey exchange that collided with ours (RFC 7296 2.8.1).
-    collision_nonce: int | None = None
+    #: What the peer's colliding rekey of this one made, and the lowest nonce of that exchange (RFC 7296 2.8.1).
+    collision: tuple[ChildSa, int] | None = None
+    #: It lost a collision: its initiator deletes it, the tunnel keeps the other one.
+    redundant: bool = False
 
 
 @dataclass(slots=True)
 class Outstanding:
-    """The request that waits for its response, with its retransmission schedule."""
+    """The request that waits for its response. ``timeouts_ns`` has a wait for each time that it is sent."""
 
     datagram: Datagram
     on_response: Callable[[Message], None]
     kind: str
-    sent_ns: int
-    tries: int
-    next_timeout_ns: int
-    factor: float
+    timeouts_ns: tuple[int, ...]
+    #: Why the SA is closed when the last wait ends without a response.
+    unanswered: Refusal
     answered: bool = False
 
 
@@ -108,10 +114,12 @@ class Work:
 class Task:
     """A request that waits for its turn: one exchange at a time is started by each end."""
 
-    kind: str
+    kind: TaskKind
     child: ChildSa | None = None
-    #: Why a Child SA is deleted, for the record.
-    cause: Cause = "lifetime ended"
+    #: Why something is deleted, for the record.
+    cause: Cause = "local decision"
+    #: Inbound ESP SPI that the peer must forget, of a Child SA that this end does not have.
+    spi: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -158,9 +166,11 @@ class IkeSa:
     inbox: deque[Datagram] = field(default_factory=deque)
     busy: bool = False
     timers: dict[tuple[TimerName, int], int] = field(default_factory=dict)
-    #: The IKE SA that replaces this one, and the lowest nonce of the peer's colliding rekey of it.
+    #: The IKE SA that replaces this one.
     successor: IkeSa | None = None
+    #: This end has a rekey request for it on the way.
     rekeying: bool = False
+    #: What the peer's colliding rekey of this one made, and the lowest nonce of that exchange (RFC 7296 2.8.2).
     collision: tuple[IkeSa, int] | None = None
     generation: int = 0
 
@@ -187,7 +197,3 @@ class IkeSa:
     def move(self, trigger: Trigger) -> None:
         """Go to the next state. Raises LocalProtocolError and changes nothing when the table does not allow it."""
         self.state = next_state(self.state, trigger)
-
-    def timer(self) -> int | None:
-        """Return the earliest timer of this SA in ns, or None."""
-        return min(self.timers.values(), default=None)

@@ -12,8 +12,6 @@ from pathlib import Path
 from ..yaml_input import read_text
 from .redaction import secret_start
 
-_KEY_TYPES = frozenset({"0", "5", "6", "7", "8", "9", "hex"})
-
 
 def pseudonymous_copies(folder: Path, files: Iterable[str]) -> dict[str, str]:
     """Return the text of each file by its name, with pseudonyms that hold for all of them together."""
@@ -37,8 +35,8 @@ def _line(line: str, names: dict[str, str]) -> str:
     start += negated
     secret = " ".join(words[start:])
     pseudonym = names.setdefault(secret, f"secret-{len(names) + 1}")
-    # A pseudonym is neither hexadecimal nor encrypted, so the word that announces such a key goes too.
-    while words[start - 1] in _KEY_TYPES:
+    # A pseudonym is not hexadecimal, so the word that announces such a key goes too.
+    while words[start - 1] == "hex":
         start -= 1
     indent = line[: len(line) - len(line.lstrip())]
     return indent + " ".join([*words[:start], pseudonym])

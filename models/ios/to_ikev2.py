@@ -16,6 +16,7 @@ from ..ikev2.payloads import ANY_IPV4, Selector
 from ..ikev2.policy import ChildPolicy, DpdPolicy, EndpointPolicy, IkePolicy, IkeProfile, KeyEntry, TunnelPolicy
 from ..ikev2.proposals import EspProposal, IkeProposal
 from ..implementation import Implementation
+from ..secret import Secret
 from .config import IdentityRule, Interface, IpsecProfile, KeyringPeer, Line, Profile, RouterConfig
 
 #: IP protocol number of GRE; a GRE tunnel protects exactly that between its end points (fact sheet A.10).
@@ -30,18 +31,19 @@ class TunnelFault:
     interface: str
     remote: IPv4Address | None
     message: str
-    line: Line
+    where: str
 
     def __str__(self) -> str:
-        return f"{self.line.file}:{self.line.number}: {self.message}"
+        return f"{self.where}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The policy of one router and the tunnels that were left out of it."""
+    """The policy of one router, and what was left out of it: tunnels, and profiles with the identities they take."""
 
     policy: EndpointPolicy
     faults: tuple[TunnelFault, ...]
+    excluded: tuple[tuple[tuple[IdentityMatch, ...], InputError], ...]
 
 
 def where(line: Line) -> str:
@@ -60,8 +62,9 @@ def to_ikev2(config: RouterConfig, implementation: Implementation) -> Translatio
         try:
             tunnels.append(_tunnel(config, interface, profiles, implementation))
         except InputError as error:
-            line = interface.tunnel_destination_line or interface.tunnel_protection_line or interface.line
-            faults.append(TunnelFault(config.hostname, interface.name, _destination(interface), str(error), line))
+            remote = _destination(interface)
+            place = error.where or where(interface.line)
+            faults.append(TunnelFault(config.hostname, interface.name, remote, error.message, place))
     templates = {}
     for interface in config.interfaces.values():
         if interface.is_virtual_template and interface.tunnel_protection is not None:
@@ -80,7 +83,12 @@ def to_ikev2(config: RouterConfig, implementation: Implementation) -> Translatio
         cookie_threshold=config.cookie_challenge,
         max_in_negotiation_incoming=config.max_in_negotiation.get("incoming"),
     )
-    return Translation(policy, tuple(faults))
+    excluded = tuple(
+        (_accepted(config.profiles[name]), reason)
+        for name, reason in profiles.items()
+        if isinstance(reason, InputError)
+    )
+    return Translation(policy, tuple(faults), excluded)
 
 
 # -- IKE proposals ---------------------------------------------------------------------------------------------
@@ -146,6 +154,8 @@ def _profile(config: RouterConfig, profile: Profile, implementation: Implementat
         return InputError(f"profile {profile.name} has no match identity remote", where(profile.line))
     try:
         local = _local_identity(config, profile)
+        accepts = tuple(_match(rule) for rule in profile.match_identity_remote)
+        keys = _keys(config, profile)
     except InputError as error:
         return error
     lifetime_s = profile.lifetime_s or implementation.number("default_ike_lifetime_s")
@@ -154,8 +164,8 @@ def _profile(config: RouterConfig, profile: Profile, implementation: Implementat
     return IkeProfile(
         profile.name,
         local,
-        tuple(_match(rule) for rule in profile.match_identity_remote),
-        _keys(config, profile),
+        accepts,
+        keys,
         lifetime_s,
         DpdPolicy(dpd.interval_s, dpd.retry_s, dpd.mode == "periodic") if dpd else None,
         accepts_any_tunnel=bool(template),
@@ -171,6 +181,8 @@ def _local_identity(config: RouterConfig, profile: Profile) -> Identity:
     if rule is not None and rule.kind != "any" and not (rule.kind == "address" and not rule.value):
         if rule.kind == "dn":
             raise InputError("identity local dn needs a certificate, which is not simulated yet", where(rule.line))
+        if rule.kind == "address":
+            _ipv4(rule)
         return Identity(rule.kind, rule.value)
     # IOS calls itself by the address it sends from when nothing else is said (fact sheet A.5).
     for interface in config.interfaces.values():
@@ -183,9 +195,30 @@ def _local_identity(config: RouterConfig, profile: Profile) -> Identity:
     return Identity("address", str(addresses[0]) if addresses else "0.0.0.0")
 
 
+def _accepted(profile: Profile) -> tuple[IdentityMatch, ...]:
+    """Return the identities of a profile as far as they can be read."""
+    rules = []
+    for rule in profile.match_identity_remote:
+        try:
+            rules.append(_match(rule))
+        except InputError:
+            continue
+    return tuple(rules)
+
+
+def _ipv4(rule: IdentityRule) -> IPv4Address:
+    try:
+        return IPv4Address(rule.value)
+    except ValueError:
+        raise InputError(f"IPv6 transport ({rule.value}) is not simulated yet", where(rule.line)) from None
+
+
 def _match(rule: IdentityRule) -> IdentityMatch:
     if rule.kind == "address":
-        network = IPv4Network(f"{rule.value}/{rule.mask or '255.255.255.255'}", strict=False)
+        _ipv4(rule)
+        # 0.0.0.0 without a mask stands for every address, any other address for itself.
+        mask = rule.mask or ("0.0.0.0" if rule.value == "0.0.0.0" else "255.255.255.255")
+        network = IPv4Network(f"{rule.value}/{mask}", strict=False)
         return IdentityMatch("address", rule.value, network=network)
     return IdentityMatch(rule.kind, rule.value, rule.domain)
 
@@ -213,13 +246,19 @@ def _key_entry(peer: KeyringPeer) -> KeyEntry:
         identity = Identity(peer.identity.kind, peer.identity.value)
     return KeyEntry(
         peer.name,
-        peer.local_key,
-        peer.remote_key,
+        _key(peer.local_key, peer.local_key_line),
+        _key(peer.remote_key, peer.remote_key_line),
         peer.network,
         identity,
         str(peer.local_key_line or peer.line),
         str(peer.remote_key_line or peer.line),
     )
+
+
+def _key(secret: Secret | None, line: Line | None) -> Secret | None:
+    """Return a key for comparison. An encrypted key (type 6) differs on every router: such keys are taken to agree."""
+    encrypted = line is not None and line.text.endswith(" 6 <secret>")
+    return Secret("encrypted") if secret is not None and encrypted else secret
 
 
 # -- tunnels ---------------------------------------------------------------------------------------------------
@@ -270,6 +309,9 @@ def _tunnel(
 ) -> TunnelPolicy:
     destination = _destination(interface)
     line = interface.tunnel_destination_line or interface.line
+    if interface.tunnel_mode == "gre multipoint":
+        where_mode = where(interface.tunnel_mode_line or line)
+        raise InputError(f"tunnel mode gre multipoint (DMVPN) of {interface.name} is not simulated yet", where_mode)
     if destination is None:
         found = interface.tunnel_destination or "none"
         raise InputError(f"tunnel destination {found} of {interface.name}: an IPv4 address is needed", where(line))
@@ -298,7 +340,7 @@ def _selectors(
     line = interface.tunnel_mode_line or interface.line
     if mode == "ipsec ipv4":
         return (ANY_IPV4,), (ANY_IPV4,)
-    if mode in ("gre ip", "gre multipoint"):
+    if mode == "gre ip":
         return (
             (Selector(GRE_PROTOCOL, str(local), str(local)),),
             (Selector(GRE_PROTOCOL, str(remote), str(remote)),),
