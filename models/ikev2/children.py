@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .events import Refusal
@@ -11,18 +11,15 @@ from .message import Message
 from .payloads import SaPayload, Selector, TsPayload
 from .policy import ChildPolicy, IkeProfile, TunnelPolicy
 from .proposals import EspProposal, EspSuite, choose_esp
-from .sa import Cause, ChildSa, IkeSa, nanoseconds
-from .states import State
+from .sa import ChildSa, IkeSa, nanoseconds
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
 
-__all__ = ["Agreement", "Cause", "Selector", "agree", "forget_stale", "install", "start_ike_timers", "suite_of"]
-
 
 @dataclass(slots=True)
 class Agreement:
-    """A Child SA that the responder accepts."""
+    """A Child SA that the responder accepts; ``policy`` has the mode that both ends want."""
 
     suite: EspSuite
     proposal: EspProposal
@@ -50,8 +47,7 @@ def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message) -> Agr
         policy, interface = tunnel.child, tunnel.name
     elif profile.accepts_any_tunnel and profile.virtual_template in ep.policy.templates:
         tunnel, policy = None, ep.policy.templates[profile.virtual_template]
-        taken = {s.interface for s in ep.sas.values()}
-        interface = next(f"Virtual-Access{n}" for n in range(1, 1 << 20) if f"Virtual-Access{n}" not in taken)
+        interface = ""
     else:
         return Refusal("no tunnel interface for the peer", "TS_UNACCEPTABLE")
     offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, EspProposal))
@@ -65,7 +61,10 @@ def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message) -> Agr
     if policy.local_selectors and (ours != policy.local_selectors or theirs != policy.remote_selectors):
         own = tuple(str(s) for s in policy.local_selectors)
         return Refusal("traffic selectors differ", "TS_UNACCEPTABLE", own=own)
-    return Agreement(suite, proposal_of(suite), policy, tunnel, interface, theirs, ours)
+    # Transport mode needs both ends, else the Child SA has tunnel mode (RFC 7296 1.3.1).
+    if policy.mode == "transport" and message.notify("USE_TRANSPORT_MODE") is None:
+        policy = replace(policy, mode="tunnel")
+    return Agreement(suite, proposal_of(suite), policy, tunnel, interface or ep.clones.clone(), theirs, ours)
 
 
 def soft_lifetime_s(ep: Endpoint, sa: IkeSa, lifetime_s: float, purpose: str) -> float:
@@ -74,7 +73,7 @@ def soft_lifetime_s(ep: Endpoint, sa: IkeSa, lifetime_s: float, purpose: str) ->
     Never before half of the lifetime, so that a short lifetime does not rekey without pause.
     """
     number = ep.implementation.number
-    jitter = number("rekey_jitter") * ep.stream(sa.remote, purpose).uniform() * lifetime_s
+    jitter = number("rekey_jitter") * ep.stream(sa.local, sa.remote, purpose).uniform() * lifetime_s
     return max(lifetime_s - number("rekey_margin_s") - jitter, lifetime_s / 2)
 
 
@@ -85,8 +84,7 @@ def start_ike_timers(ep: Endpoint, sa: IkeSa, now: int) -> None:
     lifetime_s = sa.profile.lifetime_s
     ep.set_timer(sa, "rekey", now + nanoseconds(soft_lifetime_s(ep, sa, lifetime_s, "IKE SA rekey")))
     ep.set_timer(sa, "expire", now + nanoseconds(lifetime_s))
-    if sa.profile.dpd is not None and sa.profile.dpd.periodic:
-        ep.set_timer(sa, "dpd", now + nanoseconds(sa.profile.dpd.interval_s))
+    ep.hear_from(sa, now)
 
 
 def install(
@@ -114,14 +112,11 @@ def install(
 
 
 def forget_stale(ep: Endpoint, sa: IkeSa, identity: Identity, now: int) -> None:
-    """INITIAL_CONTACT: drop older IKE SAs with the same peer without telling it (RFC 7296 2.4).
+    """INITIAL_CONTACT: drop older IKE SAs with the same identity without telling the peer (RFC 7296 2.4).
 
     Only those that were established before this one began: an SA that is made at the same moment from the other end
     is none that the peer has forgotten.
     """
-    for other in list(ep.sas.values()):
-        if other is sa or other.remote_identity != identity or other.state is not State.ESTABLISHED:
-            continue
+    for other in ep.authenticated_with(identity):
         if other.established_ns <= sa.created_ns:
-            other.successor = sa
             ep.close(other, Refusal("peer started afresh"), now)

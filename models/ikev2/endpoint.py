@@ -6,7 +6,7 @@ and its retransmission timer starts only when the driver calls ``done(token)``. 
 what arrives meanwhile waits in its inbox. A response stops the retransmission timer when it arrives, because a timeout
 that is queued behind the response finds the request answered.
 
-The exchanges themselves are in ``initial``, ``rekey`` and ``informational``.
+The exchanges themselves are in ``initiator``, ``responder``, ``rekey`` and ``informational``.
 
 What this leaves out: request windows above one, cookies in any but IKE_SA_INIT, fragments, INVALID_IKE_SPI answers.
 """
@@ -16,19 +16,22 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from ..implementation import Implementation
 from ..randomness import Stream, make_key
-from . import informational, initial, rekey, work
+from . import informational, initiator, rekey, responder, retransmission
 from .events import Event, EventKind, Refusal
+from .identity import Identity
 from .message import Datagram, Exchange, Message
 from .operations import Operation
-from .payloads import NotifyPayload, Payload
+from .payloads import NoncePayload, NotifyPayload, Payload
 from .policy import EndpointPolicy, TunnelPolicy
-from .sa import Cause, ChildSa, ChildState, IkeSa, Outstanding, TimerName, Work, nanoseconds
+from .restarts import Restarts
+from .sa import CHILD_TIMERS, Cause, ChildSa, ChildState, IkeSa, Outstanding, TimerName, Work, nanoseconds
 from .states import State, Trigger
+from .virtual_access import VirtualAccess
 
 #: How long the response of a closed SA is kept to answer a repeated request. Assumed: the half-open time.
 LAST_WORDS_S = 30.0
@@ -51,40 +54,45 @@ class Endpoint:
     policy: what it is told to do.
     implementation: how it does it.
     seed, replication, draw: keys of its random numbers (nonces, SPIs, jitter).
+    boots: how often the router has started before; one that comes back must not draw its old SPIs again.
     """
 
     def __init__(
-        self, policy: EndpointPolicy, implementation: Implementation, seed: int = 1, replication: int = 0, draw: int = 0
+        self,
+        policy: EndpointPolicy,
+        implementation: Implementation,
+        seed: int = 1,
+        replication: int = 0,
+        draw: int = 0,
+        boots: int = 0,
     ) -> None:
         self.policy = policy
         self.implementation = implementation
         self.name = policy.name
         self.sas: dict[int, IkeSa] = {}
+        self.clones = VirtualAccess()
         self._random = (seed, replication, draw)
-        self._streams: dict[tuple[IPv4Address, str], Stream] = {}
+        self._entity = f"{policy.name}#{boots}" if boots else policy.name
+        self._streams: dict[tuple[IPv4Address, IPv4Address, str], Stream] = {}
         self._by_init: dict[tuple[IPv4Address, int], IkeSa] = {}
+        self._half_open: set[int] = set()
+        self._by_identity: dict[Identity, dict[int, IkeSa]] = {}
         self._last_words: OrderedDict[int, tuple[int, Datagram]] = OrderedDict()
         self._works: dict[int, tuple[IkeSa | None, Callable[[int], None]]] = {}
         self._tokens = 0
         self._serials = 0
         self._timers: list[tuple[int, int, TimerName, int, int, IkeSa]] = []
         self._timer_pushes = 0
-        self._wanted: dict[str, bool] = {}
-        self._restarts: dict[str, int] = {}
+        self._restarts = Restarts(implementation)
         self._step = Step()
 
     # -- what the driver calls ---------------------------------------------------------------------------------
 
     def start(self, tunnel: str, now: int) -> Step:
         """Bring a tunnel up, unless an IKE SA with its peer exists or is being made. Raises KeyError."""
-        policy = next((t for t in self.policy.tunnels if t.name == tunnel), None)
-        if policy is None:
-            raise KeyError(tunnel)
-        self._wanted.setdefault(tunnel, False)
-        self._restarts.pop(tunnel, None)
-        if not self._live_with(policy.remote_address):
-            self._wanted[tunnel] = True
-            initial.start(self, policy, now)
+        policy = self.policy.tunnel(tunnel)
+        self._restarts.want(tunnel)
+        self._start_unless_live(policy, now)
         return self._take()
 
     def receive(self, datagram: Datagram, now: int) -> Step:
@@ -93,7 +101,7 @@ class Endpoint:
         if message.exchange is Exchange.IKE_SA_INIT and not message.response:
             known = self._by_init.get((datagram.source, message.spi_i))
             if known is None:
-                initial.receive_init(self, datagram, now)
+                responder.receive_init(self, datagram, now)
                 return self._take()
             self._deliver(known, datagram, now)
             return self._take()
@@ -102,7 +110,10 @@ class Endpoint:
         if sa is not None:
             self._deliver(sa, datagram, now)
         elif not message.response and spi in self._last_words:
-            self._repeat(self._last_words[spi][1], message)
+            closed_ns, last = self._last_words[spi]
+            recent = now - closed_ns <= nanoseconds(LAST_WORDS_S)
+            if recent and last.message.message_id == message.message_id:
+                self._last_words[spi] = (closed_ns, retransmission.repeat_response(self, last))
         return self._take()
 
     def on_timer(self, now: int) -> Step:
@@ -113,12 +124,8 @@ class Endpoint:
                 del sa.timers[(name, key)]
                 self._fire(sa, name, key, now)
                 self.advance(sa)
-        for tunnel in sorted(t for t, at in self._restarts.items() if at <= now):
-            del self._restarts[tunnel]
-            policy = next(t for t in self.policy.tunnels if t.name == tunnel)
-            if not self._live_with(policy.remote_address):
-                self._wanted[tunnel] = True
-                initial.start(self, policy, now)
+        for tunnel in self._restarts.take_due(now):
+            self._start_unless_live(self.policy.tunnel(tunnel), now)
         return self._take()
 
     def done(self, token: int, now: int) -> Step:
@@ -140,54 +147,74 @@ class Endpoint:
             if sa.timers.get((name, key)) == due:
                 break
             heapq.heappop(self._timers)
-        times = [self._timers[0][0]] if self._timers else []
-        times += self._restarts.values()
-        return min(times, default=None)
+        times = (self._timers[0][0] if self._timers else None, self._restarts.next_ns())
+        return min((t for t in times if t is not None), default=None)
 
     # -- what the exchanges use --------------------------------------------------------------------------------
 
     def new_sa(
         self, local: IPv4Address, remote: IPv4Address, *, initiator: bool, now: int, spi: int | None = None
     ) -> IkeSa:
-        """Return a new SA end with its own SPI (drawn unless given) and nonce."""
-        self._serials += 1
+        """Return a new SA end with its own SPI, which is drawn unless given."""
         if spi is None:
-            spi = self.stream(remote, "spi").bits() or 1
-        sa = IkeSa(self._serials, local, remote, initiator, now, spi)
-        self.draw_nonce(sa)
+            spi = self.ike_spi(local, remote)
+        sa = IkeSa(self.next_serial(), local, remote, initiator, now, spi)
         self.sas[spi] = sa
         return sa
 
     def next_serial(self) -> int:
-        """Return a number for a new Child SA."""
+        """Return a number for a new SA."""
         self._serials += 1
         return self._serials
 
-    def draw_nonce(self, sa: IkeSa) -> None:
-        """Give the SA a fresh nonce of its own."""
-        sa.nonce_local = self.stream(sa.remote, "nonce").bits()
-        sa.nonce_local_bytes = self.implementation.count("nonce_bytes")
+    def ike_spi(self, local: IPv4Address, remote: IPv4Address) -> int:
+        """Return a fresh IKE SPI, which is never zero (RFC 7296 3.1)."""
+        return self.stream(local, remote, "spi").bits() or 1
 
-    def esp_spi(self, remote: IPv4Address) -> int:
+    def esp_spi(self, sa: IkeSa) -> int:
         """Return a fresh inbound ESP SPI; the first 255 values are reserved (RFC 4303 2.1)."""
-        return 256 + self.stream(remote, "esp spi").bits() % (2**32 - 256)
+        return 256 + self.stream(sa.local, sa.remote, "esp spi").bits() % (2**32 - 256)
 
-    def stream(self, remote: IPv4Address, purpose: str) -> Stream:
-        """Return the random numbers of this end towards one peer for one purpose."""
-        key = (remote, purpose)
+    def nonce(self, sa: IkeSa) -> NoncePayload:
+        """Return a fresh nonce."""
+        return NoncePayload(self.stream(sa.local, sa.remote, "nonce").bits(), self.implementation.count("nonce_bytes"))
+
+    def stream(self, local: IPv4Address, remote: IPv4Address, purpose: str) -> Stream:
+        """Return the random numbers of this end between two addresses for one purpose."""
+        key = (local, remote, purpose)
         if key not in self._streams:
             seed, replication, draw = self._random
-            entity = f"{self.name}>{remote}"
+            entity = f"{self._entity}:{local}>{remote}"
             self._streams[key] = Stream(make_key(seed, entity, purpose, replication=replication, draw=draw))
         return self._streams[key]
 
     def remember_init(self, sa: IkeSa) -> None:
-        """Let repeated IKE_SA_INIT requests find this responder SA."""
+        """Let repeated IKE_SA_INIT requests find this responder SA, and count it as half-open."""
         self._by_init[(sa.remote, sa.spi_i)] = sa
+        self._half_open.add(sa.serial)
 
     def half_open_count(self) -> int:
         """Return how many SAs this end is negotiating as responder."""
-        return sum(1 for sa in self.sas.values() if not sa.initiator and sa.negotiating)
+        return len(self._half_open)
+
+    def authenticated(self, sa: IkeSa) -> None:
+        """Note that the identity of this SA's peer is proven."""
+        assert sa.remote_identity is not None
+        self._half_open.discard(sa.serial)
+        self._by_identity.setdefault(sa.remote_identity, {})[sa.serial] = sa
+        tunnel = self.tunnel_for(sa.local, sa.remote)
+        if tunnel is not None:
+            self._restarts.tried(tunnel.name)
+
+    def authenticated_with(self, identity: Identity | None) -> list[IkeSa]:
+        """Return the SAs whose peer has proven this identity, oldest first."""
+        return list(self._by_identity.get(identity, {}).values()) if identity is not None else []
+
+    def hear_from(self, sa: IkeSa, now: int) -> None:
+        """Start the wait for the next dead peer probe: something fresh arrived, the peer is alive."""
+        dpd = sa.profile.dpd if sa.profile is not None else None
+        if dpd is not None and dpd.periodic and sa.state is State.ESTABLISHED:
+            self.set_timer(sa, "dpd", now + nanoseconds(dpd.interval_s))
 
     def begin(
         self,
@@ -233,25 +260,23 @@ class Endpoint:
         kind: str,
         on_response: Callable[[Message], None],
         now: int,
+        unanswered: Refusal | None = None,
     ) -> Message:
-        """Send a request with the next message ID and start its retransmission timer."""
+        """Send a request with the next message ID and start its retransmission timer.
+
+        ``unanswered`` is why the SA is closed when no response comes, if not for that alone.
+        """
         suite = None if exchange is Exchange.IKE_SA_INIT else sa.suite
         message = Message(exchange, sa.spi_i, sa.spi_r, sa.next_request_id, False, sa.initiator, tuple(payloads), suite)
         sa.next_request_id += 1
         datagram = Datagram(sa.local, sa.remote, message)
-        number = self.implementation.number
-        first, factor, tries = nanoseconds(number("retransmit_first_s")), number("retransmit_factor"), -1
-        if kind == "dpd" and self.implementation.profile.dpd_schedule == "retry" and sa.profile and sa.profile.dpd:
-            first, factor = nanoseconds(sa.profile.dpd.retry_s), 1.0
-            tries = self.implementation.count("dpd_sends") - 1
-        if tries < 0:
-            tries = self.implementation.count("retransmit_tries")
-        sa.outstanding = Outstanding(datagram, on_response, kind, now, tries, first, factor)
-        self.set_timer(sa, "retransmit", now + first)
+        timeouts_ns = retransmission.timeouts_ns(self, sa, kind)
+        sa.outstanding = Outstanding(datagram, on_response, kind, timeouts_ns, unanswered or Refusal("no answer"))
+        self.set_timer(sa, "retransmit", now + timeouts_ns[0])
         self.send(datagram)
         return message
 
-    def respond(self, sa: IkeSa, request: Message, payloads: Sequence[Payload], now: int) -> Message:
+    def respond(self, sa: IkeSa, request: Message, payloads: Sequence[Payload]) -> Message:
         """Send the response to ``request``, keep it for repeated requests and expect the next message ID."""
         suite = None if request.exchange is Exchange.IKE_SA_INIT else sa.suite
         message = Message(
@@ -262,8 +287,6 @@ class Endpoint:
         sa.processing_request_id = -1
         sa.expected_request_id = request.message_id + 1
         self.send(datagram)
-        while self._last_words and next(iter(self._last_words.values()))[0] < now - nanoseconds(LAST_WORDS_S):
-            self._last_words.popitem(last=False)
         return message
 
     def answer_without_state(self, request: Datagram, payload: NotifyPayload) -> None:
@@ -271,6 +294,13 @@ class Endpoint:
         asked = request.message
         message = Message(Exchange.IKE_SA_INIT, asked.spi_i, 0, 0, True, False, (payload,))
         self.send(Datagram(request.destination, request.source, message))
+
+    def tunnel_for(self, local: IPv4Address, remote: IPv4Address) -> TunnelPolicy | None:
+        """Return the tunnel interface between these addresses, or None."""
+        for tunnel in self.policy.tunnels:
+            if tunnel.local_address == local and tunnel.remote_address == remote:
+                return tunnel
+        return None
 
     def set_timer(self, sa: IkeSa, name: TimerName, at: int, key: int = 0) -> None:
         """Set a timer of an SA; ``key`` tells the timers of its Child SAs apart."""
@@ -296,18 +326,25 @@ class Endpoint:
         sa.outstanding = None
         self.sas.pop(sa.local_spi, None)
         self._by_init.pop((sa.remote, sa.spi_i), None)
-        if sa.cached_response is not None:
-            self._last_words[sa.local_spi] = (now, sa.cached_response)
+        self._half_open.discard(sa.serial)
+        if sa.remote_identity is not None:
+            self._by_identity.get(sa.remote_identity, {}).pop(sa.serial, None)
+        self.clones.release(sa.interface)
+        self._keep_last_words(sa, now)
         self.tell("attempt_failed" if failed_attempt else "ike_closed", sa, now, refusal=refusal)
-        if sa.successor is None:
-            self._want_again(sa, refusal.cause, now)
+        if sa.collision is not None:
+            # Nobody will settle the collision any more: what the peer's rekey made has no Child SAs and never will.
+            self.close(sa.collision[0], refusal, now)
+        tunnel = self.tunnel_for(sa.local, sa.remote)
+        if sa.successor is None and tunnel is not None and tunnel.initiates and not self._live_with(tunnel):
+            self._restarts.went_down(tunnel.name, refusal.cause, now)
 
     def remove_child(self, sa: IkeSa, child: ChildSa, cause: Cause, now: int) -> None:
         """Take a Child SA out of the data plane."""
         sa.children.pop(child.spi_in, None)
         child.state = ChildState.DELETED
-        self.clear_timer(sa, "rekey", child.serial)
-        self.clear_timer(sa, "expire", child.serial)
+        for name in CHILD_TIMERS:
+            self.clear_timer(sa, name, child.serial)
         self.tell("child_deleted", sa, now, child=child, refusal=Refusal(cause))
 
     def advance(self, sa: IkeSa) -> None:
@@ -326,69 +363,65 @@ class Endpoint:
         step, self._step = self._step, Step()
         return step
 
-    def _live_with(self, remote: IPv4Address) -> bool:
-        return any(sa.remote == remote and sa.state is not State.DELETING for sa in self.sas.values())
+    def _start_unless_live(self, tunnel: TunnelPolicy, now: int) -> None:
+        if not self._live_with(tunnel):
+            self._restarts.tried(tunnel.name)
+            initiator.start(self, tunnel, now)
 
-    def _want_again(self, sa: IkeSa, cause: Cause, now: int) -> None:
-        if not self.implementation.profile.restarts or self._live_with(sa.remote):
-            return
-        for tunnel in self.policy.tunnels:
-            if tunnel.remote_address != sa.remote or not tunnel.initiates or tunnel.name not in self._wanted:
-                continue
-            if not self._wanted[tunnel.name]:
-                wait = 0.0
-            elif cause in ("no answer", "lifetime ended", "deleted by the peer", "peer started afresh"):
-                wait = self.implementation.number("restart_after_timeout_s")
-            else:
-                wait = self.implementation.number("restart_after_refusal_s")
-            self._restarts.setdefault(tunnel.name, now + nanoseconds(wait))
+    def _live_with(self, tunnel: TunnelPolicy) -> bool:
+        return any(
+            sa.remote == tunnel.remote_address and sa.local == tunnel.local_address and sa.state is not State.DELETING
+            for sa in self.sas.values()
+        )
+
+    def _keep_last_words(self, sa: IkeSa, now: int) -> None:
+        words = self._last_words
+        while words and next(iter(words.values()))[0] < now - nanoseconds(LAST_WORDS_S):
+            words.popitem(last=False)
+        if sa.cached_response is not None:
+            words[sa.local_spi] = (now, sa.cached_response)
 
     def _deliver(self, sa: IkeSa, datagram: Datagram, now: int) -> None:
-        message = datagram.message
-        waiting = any(
-            d.message.response == message.response and d.message.message_id == message.message_id for d in sa.inbox
-        )
-        if waiting or (not message.response and message.message_id == sa.processing_request_id):
-            return
-        outstanding = sa.outstanding
-        if message.response and outstanding is not None and self._answers(outstanding, message):
+        message, outstanding = datagram.message, sa.outstanding
+        if message.response:
+            # Also a second copy, or one of a request that was repeated with a cookie or another group since.
+            if outstanding is None or outstanding.answered or not self._answers(sa, outstanding, message):
+                return
             outstanding.answered = True
             self.clear_timer(sa, "retransmit")
-        if sa.profile is not None and sa.profile.dpd is not None and sa.state is State.ESTABLISHED:
-            self.set_timer(sa, "dpd", now + nanoseconds(sa.profile.dpd.interval_s))
+        elif message.message_id == sa.processing_request_id or any(
+            not d.message.response and d.message.message_id == message.message_id for d in sa.inbox
+        ):
+            return
+        if message.response or message.message_id == sa.expected_request_id:
+            self.hear_from(sa, now)
         sa.inbox.append(datagram)
         self.advance(sa)
 
     @staticmethod
-    def _answers(outstanding: Outstanding, message: Message) -> bool:
+    def _answers(sa: IkeSa, outstanding: Outstanding, message: Message) -> bool:
         asked = outstanding.datagram.message
-        return asked.message_id == message.message_id and asked.exchange is message.exchange
+        if asked.message_id != message.message_id or asked.exchange is not message.exchange:
+            return False
+        return message.exchange is not Exchange.IKE_SA_INIT or initiator.says_something_new(sa, message)
 
     def _process(self, sa: IkeSa, datagram: Datagram) -> None:
-        message = datagram.message
+        message, outstanding = datagram.message, sa.outstanding
         if message.response:
-            outstanding = sa.outstanding
-            if outstanding is not None and outstanding.answered and self._answers(outstanding, message):
-                sa.outstanding = None
-                outstanding.on_response(message)
-            return
-        if message.message_id == sa.expected_request_id:
-            sa.processing_request_id = message.message_id
-            if message.exchange is Exchange.IKE_AUTH:
-                initial.receive_auth(self, sa, message)
-            elif message.exchange is Exchange.CREATE_CHILD_SA:
-                rekey.receive(self, sa, message)
-            elif message.exchange is Exchange.INFORMATIONAL:
-                informational.receive(self, sa, message)
+            assert outstanding is not None
+            sa.outstanding = None
+            outstanding.on_response(message)
+        elif message.message_id == sa.expected_request_id:
+            self._process_request(sa, message)
         elif message.message_id == sa.expected_request_id - 1 and sa.cached_response is not None:
-            self._repeat(sa.cached_response, message)
+            sa.cached_response = retransmission.repeat_response(self, sa.cached_response)
 
-    def _repeat(self, cached: Datagram, request: Message) -> None:
-        if cached.message.message_id != request.message_id:
-            return
-        again = replace(cached, transmission=cached.transmission + 1)
-        operations = [*work.RECEIVE, *work.SEND]
-        self.begin(None, cached.destination, operations, "repeat response", lambda _now: self.send(again))
+    def _process_request(self, sa: IkeSa, message: Message) -> None:
+        # Until the peer is authenticated nothing else is answered; a peer that is ahead of us repeats its request.
+        expected = sa.state is State.HALF_OPEN if message.exchange is Exchange.IKE_AUTH else not sa.negotiating
+        if expected and message.exchange in _HANDLERS:
+            sa.processing_request_id = message.message_id
+            _HANDLERS[message.exchange](self, sa, message)
 
     def _begin_task(self, sa: IkeSa) -> None:
         task = sa.tasks.popleft()
@@ -399,9 +432,10 @@ class Endpoint:
 
     def _fire(self, sa: IkeSa, name: TimerName, key: int, now: int) -> None:
         if name == "retransmit":
-            self._retransmit(sa, now)
+            retransmission.time_out(self, sa, now)
         elif name == "half_open":
-            self.close(sa, Refusal("half-open for too long"), now)
+            cause: Cause = "half-open for too long" if sa.negotiating else "redundant after a simultaneous rekey"
+            self.close(sa, Refusal(cause), now)
         elif name == "dpd":
             informational.want_dpd(sa)
         elif name in ("rekey", "retry"):
@@ -409,27 +443,9 @@ class Endpoint:
         else:
             informational.expire(self, sa, key, now)
 
-    def _retransmit(self, sa: IkeSa, now: int) -> None:
-        outstanding = sa.outstanding
-        if outstanding is None or outstanding.answered:
-            return
-        if outstanding.tries == 0:
-            self.close(sa, Refusal("no answer"), now)
-            return
-        outstanding.tries -= 1
-        outstanding.next_timeout_ns = round(outstanding.next_timeout_ns * outstanding.factor)
-        wait = outstanding.next_timeout_ns
-        if outstanding.tries == 0 and outstanding.kind == "dpd" and self.implementation.profile.dpd_schedule == "retry":
-            wait = nanoseconds(self.implementation.number("dpd_final_wait_s"))
-        self.set_timer(sa, "retransmit", now + wait)
-        outstanding.datagram = replace(outstanding.datagram, transmission=outstanding.datagram.transmission + 1)
-        again = outstanding.datagram
-        self.tell("retransmission", sa, now, detail=again.message.exchange.name)
-        self.begin(None, sa.remote, list(work.SEND), "retransmit request", lambda _now: self.send(again))
 
-    def tunnel_for(self, local: IPv4Address, remote: IPv4Address) -> TunnelPolicy | None:
-        """Return the tunnel interface between these addresses, or None."""
-        for tunnel in self.policy.tunnels:
-            if tunnel.local_address == local and tunnel.remote_address == remote:
-                return tunnel
-        return None
+_HANDLERS: dict[Exchange, Callable[[Endpoint, IkeSa, Message], None]] = {
+    Exchange.IKE_AUTH: responder.receive_auth,
+    Exchange.CREATE_CHILD_SA: rekey.receive,
+    Exchange.INFORMATIONAL: informational.receive,
+}

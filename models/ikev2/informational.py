@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import work
+from . import rekey, work
 from .events import Refusal
 from .message import Exchange, Message
 from .payloads import DeletePayload, Payload
@@ -17,55 +17,63 @@ if TYPE_CHECKING:
 
 
 def want_dpd(sa: IkeSa) -> None:
-    """Queue a probe, unless a request is on its way already: its answer proves the peer alive too."""
+    """Queue a probe, unless a request is on its way already: its answer proves the peer alive too (RFC 7296 2.4)."""
     if sa.state is State.ESTABLISHED and sa.outstanding is None and not any(t.kind == "dpd" for t in sa.tasks):
         sa.tasks.append(Task("dpd"))
 
 
 def expire(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
-    """The lifetime of the IKE SA (``key`` 0) or of one Child SA is over: delete it at both ends."""
+    """The lifetime of the IKE SA (``key`` 0) or of one Child SA is over: delete it at both ends.
+
+    A Child SA carries nothing from this moment on. An IKE SA whose peer owes an answer is closed without a word.
+    """
     child = next((c for c in sa.children.values() if c.serial == key), None)
     if child is not None:
-        sa.tasks.append(Task("delete child", child))
-        # Without its Child SA the tunnel is down; a new start from IKE_SA_INIT brings both back.
-        if not any(c is not child and c.state is ChildState.INSTALLED for c in sa.children.values()):
-            sa.tasks.append(Task("delete ike"))
+        ep.remove_child(sa, child, _cause_of_delete(sa, child, "lifetime ended"), now)
+        sa.tasks.append(Task("delete spi", cause="lifetime ended", spi=child.spi_in))
+        # Without it the tunnel is down; a new start from IKE_SA_INIT brings it back.
+        sa.tasks.append(Task("delete ike", cause="lifetime ended", if_empty=True))
     elif key == 0 and sa.state in (State.ESTABLISHED, State.REKEYED):
+        cause: Cause = "lifetime ended" if sa.state is State.ESTABLISHED else "replaced by a rekey"
         if sa.outstanding is not None:
-            ep.close(sa, Refusal("lifetime ended"), now)
+            ep.close(sa, Refusal(cause), now)
         else:
-            sa.tasks.appendleft(Task("delete ike"))
+            sa.tasks.appendleft(Task("delete ike", cause=cause))
 
 
 def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
     """Start the exchange of a queued task."""
     payloads: list[Payload] = []
     on_response = partial(_nothing_more, ep, sa)
-    kind = task.kind
+    kind, child = task.kind, task.child
+    if kind == "dpd" and ("dpd", 0) in sa.timers:
+        # Something arrived while the probe waited: the next silence has begun already.
+        return
     if kind == "delete child":
-        child = task.child
         if child is None or child.spi_in not in sa.children:
             return
-        child.state = ChildState.DELETING
         payloads.append(DeletePayload((child.spi_in,)))
         on_response = partial(_child_gone, ep, sa, child, task.cause)
-    elif kind.startswith("delete spi "):
-        payloads.append(DeletePayload((int(kind.rpartition(" ")[2]),)))
+    elif kind == "delete spi":
+        payloads.append(DeletePayload((task.spi,)))
     elif kind == "delete ike":
-        if sa.state not in (State.ESTABLISHED, State.REKEYED):
+        if sa.state not in (State.ESTABLISHED, State.REKEYED) or (task.if_empty and sa.in_use):
             return
         payloads.append(DeletePayload())
-        on_response = partial(_ike_gone, ep, sa, replaced=sa.state is State.REKEYED)
-        sa.move(Trigger.SEND_DELETE)
+        on_response = partial(_ike_gone, ep, sa, task.cause)
     assert sa.suite is not None
     operations = work.protect(sa.suite, sum(p.size for p in payloads))
 
     def finish(t: int) -> None:
         if kind == "dpd":
             ep.tell("dpd", sa, t)
+        elif kind == "delete ike":
+            sa.move(Trigger.SEND_DELETE)
+        elif kind == "delete child" and child is not None and child.spi_in in sa.children:
+            child.state = ChildState.DELETING
         ep.request(sa, Exchange.INFORMATIONAL, payloads, kind, on_response, t)
 
-    ep.begin(sa, sa.remote, operations, f"INFORMATIONAL request ({kind.split(' spi')[0]})", finish)
+    ep.begin(sa, sa.remote, operations, f"INFORMATIONAL request ({kind})", finish)
 
 
 def _nothing_more(ep: Endpoint, sa: IkeSa, message: Message) -> None:
@@ -80,9 +88,28 @@ def _child_gone(ep: Endpoint, sa: IkeSa, child: ChildSa, cause: Cause, message: 
     ep.begin(sa, sa.remote, work.unprotect(message), "INFORMATIONAL response", finish)
 
 
-def _ike_gone(ep: Endpoint, sa: IkeSa, message: Message, *, replaced: bool) -> None:
-    refusal = Refusal("replaced by a rekey" if replaced else "local decision")
+def _ike_gone(ep: Endpoint, sa: IkeSa, cause: Cause, message: Message) -> None:
+    refusal = Refusal(cause)
     ep.begin(sa, sa.remote, work.unprotect(message), "INFORMATIONAL response", lambda t: ep.close(sa, refusal, t))
+
+
+def _cause_of_delete(sa: IkeSa, child: ChildSa, otherwise: Cause) -> Cause:
+    """Return why a Child SA goes that was not deleted for a reason of this end's own."""
+    rivals = [c.collision[0] for c in sa.children.values() if c.collision is not None and c.rekeying]
+    if child.redundant or child in rivals:
+        return "redundant after a simultaneous rekey"
+    if any(c is not child and c.state is ChildState.INSTALLED for c in sa.children.values()):
+        return "replaced by a rekey"
+    return otherwise
+
+
+def _cause_of_end(sa: IkeSa) -> Cause:
+    """Return why the peer deletes an IKE SA."""
+    if sa.state is State.REKEYED:
+        return "replaced by a rekey"
+    if sa.successor is not None or sa.rival_of is not None:
+        return "redundant after a simultaneous rekey"
+    return "deleted by the peer"
 
 
 def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
@@ -90,22 +117,22 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None
     delete = next(iter(message.all(DeletePayload)), None)
     failed = message.notify("AUTHENTICATION_FAILED")
-    doomed = [c for c in sa.children.values() if delete is not None and c.spi_out in delete.esp_spis]
+    holder = sa.rival_of or sa
+    doomed = [c for c in holder.children.values() if delete is not None and c.spi_out in delete.esp_spis]
     # Both ends may delete the same pair at once: then neither names it in its response (RFC 7296 1.4.1).
     named = tuple(c.spi_in for c in doomed if c.state is not ChildState.DELETING)
     answer: list[Payload] = [DeletePayload(named)] if named else []
     operations = [*work.unprotect(message), *work.protect(sa.suite, sum(p.size for p in answer))]
 
     def finish(t: int) -> None:
-        ep.respond(sa, message, answer, t)
+        ep.respond(sa, message, answer)
         for child in doomed:
-            if child.spi_in in sa.children:
-                replaced = any(c is not child and c.state is ChildState.INSTALLED for c in sa.children.values())
-                ep.remove_child(sa, child, "replaced by a rekey" if replaced else "deleted by the peer", t)
+            if child.spi_in in holder.children:
+                ep.remove_child(holder, child, _cause_of_delete(holder, child, "deleted by the peer"), t)
         if failed is not None:
             ep.close(sa, Refusal("refused by the peer", "AUTHENTICATION_FAILED"), t)
         elif delete is not None and not delete.esp_spis:
-            replaced = sa.state is State.REKEYED or sa.successor is not None
-            ep.close(sa, Refusal("replaced by a rekey" if replaced else "deleted by the peer"), t)
+            rekey.concede_ike(ep, sa, t)
+            ep.close(sa, Refusal(_cause_of_end(sa)), t)
 
     ep.begin(sa, sa.remote, operations, "INFORMATIONAL response", finish)

@@ -141,3 +141,10 @@ class EndpointPolicy:
             if profile.name == name:
                 return profile
         raise KeyError(name)
+
+    def tunnel(self, name: str) -> TunnelPolicy:
+        """Return the tunnel of this name. Raises KeyError."""
+        for tunnel in self.tunnels:
+            if tunnel.name == name:
+                return tunnel
+        raise KeyError(name)

@@ -1,7 +1,8 @@
 """CREATE_CHILD_SA: rekeying Child SAs and IKE SAs, with collisions (RFC 7296 sections 1.3, 2.8 and 2.25).
 
 When both ends rekey the same SA at once, two new ones exist for a moment. The one that was made with the lowest of the
-four nonces is deleted by the end that began its exchange; the other exchange's initiator deletes the old SA.
+four nonces is deleted by the end that began its exchange; the other exchange's initiator deletes the old SA. When one
+end has not noticed (the other's request was lost), it refuses that request later, and its own exchange stays.
 
 What this leaves out: additional Child SAs, a second try with another group after INVALID_KE_PAYLOAD.
 """
@@ -17,11 +18,17 @@ from .message import Exchange, Message
 from .operations import Operation
 from .payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, TsPayload
 from .proposals import EspProposal, IkeProposal, Suite, choose_esp, choose_ike
-from .sa import ChildSa, ChildState, IkeSa, Task, nanoseconds
+from .sa import CHILD_TIMERS, Cause, ChildSa, ChildState, IkeSa, Task, nanoseconds
 from .states import State, Trigger
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
+
+
+#: Exchanges that create, rekey or close a Child SA; while one is open the IKE SA is not rekeyed (RFC 7296 2.25.2).
+CHILD_EXCHANGES = ("rekey child", "delete child", "delete spi")
+
+REDUNDANT: Cause = "redundant after a simultaneous rekey"
 
 
 def want(sa: IkeSa, key: int) -> None:
@@ -57,19 +64,20 @@ def _refuse(ep: Endpoint, sa: IkeSa, request: Message, answer: NotifyPayload, op
     assert sa.suite is not None
     operations = [*operations, *work.protect(sa.suite, answer.size)]
     step = f"CREATE_CHILD_SA response ({answer.type})"
-    ep.begin(sa, sa.remote, operations, step, lambda t: _send(ep, sa, request, (answer,), t))
 
+    def finish(_now: int) -> None:
+        ep.respond(sa, request, (answer,))
 
-def _send(ep: Endpoint, sa: IkeSa, request: Message, payloads: tuple[Payload, ...], now: int) -> None:
-    ep.respond(sa, request, payloads, now)
-
-
-def _nonce(ep: Endpoint, sa: IkeSa) -> NoncePayload:
-    return NoncePayload(ep.stream(sa.remote, "nonce").bits(), ep.implementation.count("nonce_bytes"))
+    ep.begin(sa, sa.remote, operations, step, finish)
 
 
 def _try_later(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
-    ep.set_timer(sa, "retry", now + nanoseconds(ep.implementation.number("temporary_failure_wait_s")), key)
+    """Try again after TEMPORARY_FAILURE: at random in the second half of the implementation's pause.
+
+    Two ends that have refused each other would do so again if both waited for the same time (RFC 7296 2.25).
+    """
+    share = 1 - ep.stream(sa.local, sa.remote, "retry").uniform() / 2
+    ep.set_timer(sa, "retry", now + nanoseconds(share * ep.implementation.number("temporary_failure_wait_s")), key)
 
 
 # -- Child SAs -------------------------------------------------------------------------------------------------
@@ -106,7 +114,7 @@ def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa) -> None:
     assert sa.suite is not None
     proposals = old.policy.proposals
     group = proposals[0].groups[0] if proposals[0].groups else 0
-    nonce, spi = _nonce(ep, sa), ep.esp_spi(sa.remote)
+    nonce, spi = ep.nonce(sa), ep.esp_spi(sa)
     payloads = _child_payloads(ep, old, proposals, spi, nonce, group, request=True)
     operations = [*work.key_exchange_initiator(group), *work.protect(sa.suite, sum(p.size for p in payloads))]
 
@@ -153,23 +161,41 @@ def _receive_child_response(
 
 def _settle_child(ep: Endpoint, sa: IkeSa, old: ChildSa, new: ChildSa, lowest_nonce: int, now: int) -> None:
     old.rekeying = False
-    old.state = ChildState.REKEYED
-    ep.clear_timer(sa, "rekey", old.serial)
-    if old.collision_nonce is not None and lowest_nonce < old.collision_nonce:
-        ep.tell("collision", sa, now, child=new, detail="Child SA, the peer's exchange stays")
-        new.state = ChildState.REKEYED
-        ep.clear_timer(sa, "rekey", new.serial)
-        sa.tasks.append(Task("delete child", new, "redundant after a simultaneous rekey"))
+    _retire(ep, sa, old)
+    if old.collision is None:
+        sa.tasks.append(Task("delete child", old, "replaced by a rekey"))
         return
-    if old.collision_nonce is not None:
-        ep.tell("collision", sa, now, child=new, detail="Child SA, our exchange stays")
-    sa.tasks.append(Task("delete child", old, "replaced by a rekey"))
+    theirs, their_nonce = old.collision
+    ours_stays = lowest_nonce > their_nonce
+    loser = theirs if ours_stays else new
+    loser.redundant = True
+    _retire(ep, sa, loser)
+    stays = "our" if ours_stays else "the peer's"
+    ep.tell("collision", sa, now, child=new, detail=f"Child SA, {stays} exchange stays")
+    if ours_stays:
+        sa.tasks.append(Task("delete child", old, "replaced by a rekey"))
+    else:
+        sa.tasks.append(Task("delete child", new, REDUNDANT))
+
+
+def _retire(ep: Endpoint, sa: IkeSa, child: ChildSa) -> None:
+    """Another Child SA has taken the place of this one: it is not rekeyed any more and waits for its Delete."""
+    if child.state is ChildState.INSTALLED:
+        child.state = ChildState.REKEYED
+    ep.clear_timer(sa, "rekey", child.serial)
+    ep.clear_timer(sa, "retry", child.serial)
 
 
 def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int) -> None:
     old.rekeying = False
-    if notify == "CHILD_SA_NOT_FOUND" and old.spi_in in sa.children:
+    if old.collision is not None:
+        # The peer had rekeyed it already when our request came: its exchange stays (RFC 7296 2.8.1).
+        _retire(ep, sa, old)
+    elif old.spi_in not in sa.children:
+        return
+    elif notify == "CHILD_SA_NOT_FOUND":
         ep.remove_child(sa, old, "deleted by the peer", now)
+        sa.tasks.append(Task("delete ike", cause="deleted by the peer", if_empty=True))
     elif notify == "TEMPORARY_FAILURE":
         _try_later(ep, sa, old.serial, now)
     else:
@@ -183,7 +209,8 @@ def _receive_child(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     rekey = message.notify("REKEY_SA")
     spi_named = rekey.value if rekey is not None else 0
     old = next((c for c in sa.children.values() if c.spi_out == spi_named), None)
-    if sa.state is not State.ESTABLISHED or sa.rekeying:
+    # In doubt which of two new IKE SAs stays, the Child SAs have no place yet.
+    if sa.state is not State.ESTABLISHED or sa.rekeying or sa.rival_of is not None:
         _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
     if old is None:
@@ -202,23 +229,22 @@ def _receive_child(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     if suite.group and (exchange is None or exchange.group != suite.group):
         _refuse(ep, sa, message, NotifyPayload("INVALID_KE_PAYLOAD", 2, value=suite.group), operations)
         return
-    nonce, peer_nonce = _nonce(ep, sa), message.get(NoncePayload)
-    spi = ep.esp_spi(sa.remote)
+    nonce, peer_nonce = ep.nonce(sa), message.get(NoncePayload)
+    spi = ep.esp_spi(sa)
     answer = _child_payloads(ep, old, (children.proposal_of(suite),), spi, nonce, suite.group, request=False)
     operations += work.key_exchange_initiator(suite.group) + work.key_exchange_finish(suite.group)
     operations += work.child_keys(sa.suite.prf, suite, nonce.n_bytes + peer_nonce.n_bytes)
     operations += work.install() + work.protect(sa.suite, sum(p.size for p in answer))
 
     def finish(now: int) -> None:
-        ep.respond(sa, message, answer, now)
+        ep.respond(sa, message, answer)
         selectors = (old.local_selectors, old.remote_selectors)
         spi_out = message.get(SaPayload).spi
-        children.install(ep, sa, suite, old.policy, spi, spi_out, selectors, initiator=False, now=now)
-        ep.clear_timer(sa, "rekey", old.serial)
+        new = children.install(ep, sa, suite, old.policy, spi, spi_out, selectors, initiator=False, now=now)
         if old.rekeying:
-            old.collision_nonce = min(nonce.value, peer_nonce.value)
+            old.collision = (new, min(nonce.value, peer_nonce.value))
         else:
-            old.state = ChildState.REKEYED
+            _retire(ep, sa, old)
 
     ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
 
@@ -230,7 +256,7 @@ def _begin_ike(ep: Endpoint, sa: IkeSa) -> None:
     assert sa.suite is not None
     proposals = ep.policy.proposals_for(sa.local)
     group = sa.suite.group
-    nonce, spi = _nonce(ep, sa), ep.stream(sa.remote, "spi").bits() or 1
+    nonce, spi = ep.nonce(sa), ep.ike_spi(sa.local, sa.remote)
     payloads = (SaPayload(proposals, 8, spi), nonce, KePayload(group))
     operations = [*work.key_exchange_initiator(group), *work.protect(sa.suite, sum(p.size for p in payloads))]
 
@@ -273,26 +299,43 @@ def _receive_ike_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int, n
 
 def _settle_ike(ep: Endpoint, sa: IkeSa, new: IkeSa, lowest_nonce: int, now: int) -> None:
     sa.rekeying = False
-    if sa.collision is not None and lowest_nonce < sa.collision[1]:
-        theirs = sa.collision[0]
-        ep.tell("collision", sa, now, detail="IKE SA, the peer's exchange stays")
-        new.successor = theirs
-        _adopt(ep, sa, theirs)
-        ep.clear_timer(new, "rekey")
-        new.tasks.append(Task("delete ike"))
-        ep.advance(new)
+    if sa.collision is None:
+        _adopt(ep, sa, new, now)
+        sa.tasks.append(Task("delete ike", cause="replaced by a rekey"))
         return
-    if sa.collision is not None:
-        ep.tell("collision", sa, now, detail="IKE SA, our exchange stays")
-        sa.collision[0].successor = new
-        ep.clear_timer(sa.collision[0], "rekey")
-    _adopt(ep, sa, new)
-    sa.tasks.append(Task("delete ike"))
+    theirs, their_nonce = sa.collision
+    sa.collision = theirs.rival_of = None
+    ours_stays = lowest_nonce > their_nonce or not theirs.alive
+    stays, loser = (new, theirs) if ours_stays else (theirs, new)
+    whose = "our" if ours_stays else "the peer's"
+    ep.tell("collision", sa, now, detail=f"IKE SA, {whose} exchange stays")
+    loser.successor = stays
+    ep.clear_timer(loser, "rekey")
+    ep.clear_timer(loser, "dpd")
+    _adopt(ep, sa, stays, now)
+    if ours_stays:
+        # Its maker deletes it, or knows nothing of it when our Delete of the old SA overtakes our response.
+        ep.set_timer(loser, "half_open", now + nanoseconds(ep.implementation.number("half_open_timeout_s")))
+        sa.tasks.append(Task("delete ike", cause="replaced by a rekey"))
+    else:
+        loser.tasks.append(Task("delete ike", cause=REDUNDANT))
+        ep.advance(loser)
+
+
+def concede_ike(ep: Endpoint, sa: IkeSa, now: int) -> None:
+    """Let the peer's colliding rekey of the IKE SA stay, because the peer did not notice ours (RFC 7296 2.8.2)."""
+    if sa.collision is not None and sa.collision[0].alive:
+        theirs = sa.collision[0]
+        sa.collision = theirs.rival_of = None
+        sa.rekeying = False
+        _adopt(ep, sa, theirs, now)
 
 
 def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int) -> None:
     sa.rekeying = False
-    if notify == "TEMPORARY_FAILURE":
+    if sa.collision is not None:
+        concede_ike(ep, sa, now)
+    elif notify == "TEMPORARY_FAILURE":
         _try_later(ep, sa, 0, now)
     else:
         ep.tell("rekey_failed", sa, now, refusal=Refusal("no IKE proposal in common", notify))
@@ -301,7 +344,7 @@ def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int) -> None:
 def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None
     operations = work.unprotect(message)
-    child_exchange = sa.outstanding is not None and sa.outstanding.kind in ("rekey child", "delete child")
+    child_exchange = sa.outstanding is not None and sa.outstanding.kind in CHILD_EXCHANGES
     if sa.state is not State.ESTABLISHED or child_exchange:
         _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
@@ -314,8 +357,8 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         value = 0 if suite is None else suite.group
         _refuse(ep, sa, message, NotifyPayload(notify, 2 if value else 0, value=value), operations)
         return
-    nonce, peer_nonce = _nonce(ep, sa), message.get(NoncePayload)
-    spi = ep.stream(sa.remote, "spi").bits() or 1
+    nonce, peer_nonce = ep.nonce(sa), message.get(NoncePayload)
+    spi = ep.ike_spi(sa.local, sa.remote)
     integrity = (suite.integrity,) if suite.integrity else ()
     proposal = IkeProposal((suite.encryption,), integrity, (suite.prf,), (suite.group,))
     answer = (SaPayload((proposal,), 8, spi), nonce, KePayload(group))
@@ -324,12 +367,12 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     operations += work.protect(sa.suite, sum(p.size for p in answer))
 
     def finish(t: int) -> None:
-        ep.respond(sa, message, answer, t)
+        ep.respond(sa, message, answer)
         new = _inherit(ep, sa, spi, asked.spi, suite, initiator=False, now=t)
         if sa.rekeying:
-            sa.collision = (new, min(nonce.value, peer_nonce.value))
+            sa.collision, new.rival_of = (new, min(nonce.value, peer_nonce.value)), sa
         else:
-            _adopt(ep, sa, new)
+            _adopt(ep, sa, new, t)
 
     ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
 
@@ -342,24 +385,28 @@ def _inherit(ep: Endpoint, old: IkeSa, spi: int, peer_spi: int, suite: Suite, *,
     new.suite, new.group, new.keys_ready = suite, suite.group, True
     new.generation = old.generation + 1
     new.move(Trigger.INHERIT)
+    ep.clones.share(new.interface)
+    ep.authenticated(new)
     children.start_ike_timers(ep, new, now)
-    ep.tell("ike_rekeyed", new, now)
     return new
 
 
-def _adopt(ep: Endpoint, old: IkeSa, new: IkeSa) -> None:
+def _adopt(ep: Endpoint, old: IkeSa, new: IkeSa, now: int) -> None:
     """Move the Child SAs, their timers and what was queued for them to the IKE SA that replaces the old one."""
     for spi, child in old.children.items():
         new.children[spi] = child
-        for name in ("rekey", "expire", "retry"):
+        for name in CHILD_TIMERS:
             due = old.timers.pop((name, child.serial), None)
             if due is not None:
                 ep.set_timer(new, name, due, child.serial)
     old.children.clear()
-    new.tasks.extend(task for task in old.tasks if task.child is not None)
+    # The end of a tunnel that has lost its last Child SA is not put off by the rekey.
+    new.tasks.extend(t for t in old.tasks if t.kind in CHILD_EXCHANGES or t.if_empty)
     old.tasks.clear()
     ep.clear_timer(old, "rekey")
+    ep.clear_timer(old, "retry")
     ep.clear_timer(old, "dpd")
     old.move(Trigger.REPLACE)
     old.successor = new
+    ep.tell("ike_rekeyed", new, now)
     ep.advance(new)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
 
 
-
 def timeouts_ns(ep: Endpoint, sa: IkeSa, kind: str) -> tuple[int, ...]:
     """Return the wait after each time that a request is sent; when the last one ends the peer is given up. [ns]"""
     number, count = ep.implementation.number, ep.implementation.count

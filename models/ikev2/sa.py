@@ -46,6 +46,9 @@ Cause = Literal[
 
 TimerName = Literal["retransmit", "half_open", "dpd", "rekey", "expire", "retry"]
 
+#: Timers of a Child SA; they run at its IKE SA.
+CHILD_TIMERS: tuple[TimerName, ...] = ("rekey", "expire", "retry")
+
 TaskKind = Literal["rekey child", "rekey ike", "delete child", "delete spi", "delete ike", "dpd"]
 
 
@@ -120,6 +123,8 @@ class Task:
     cause: Cause = "local decision"
     #: Inbound ESP SPI that the peer must forget, of a Child SA that this end does not have.
     spi: int = 0
+    #: Only if the IKE SA has no Child SA in use when its turn comes.
+    if_empty: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -150,8 +155,6 @@ class IkeSa:
     init_response: Message | None = None
     keys_ready: bool = False
     established_ns: int = -1
-    #: First IKE_SA_INIT sent by this end, kept over cookies and other groups.
-    started_ns: int = -1
     group: int = 0
     cookie: int | None = None
     init_repeats: int = 0
@@ -172,7 +175,14 @@ class IkeSa:
     rekeying: bool = False
     #: What the peer's colliding rekey of this one made, and the lowest nonce of that exchange (RFC 7296 2.8.2).
     collision: tuple[IkeSa, int] | None = None
+    #: The SA that has this one as its ``collision``, until that is settled; it still holds the Child SAs.
+    rival_of: IkeSa | None = None
     generation: int = 0
+
+    @property
+    def in_use(self) -> bool:
+        """True while a Child SA carries traffic: one that is installed and neither replaced nor being deleted."""
+        return any(child.state is ChildState.INSTALLED for child in self.children.values())
 
     @property
     def spi_i(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -21,7 +21,7 @@ from flexvpn_sim.models.ikev2.policy import (
     TunnelPolicy,
 )
 from flexvpn_sim.models.ikev2.proposals import EspProposal, IkeProposal
-from flexvpn_sim.models.ikev2.sa import NS_PER_S, nanoseconds
+from flexvpn_sim.models.ikev2.sa import NS_PER_S, ChildSa, IkeSa, Task, nanoseconds
 from flexvpn_sim.models.implementation import Implementation, load_implementation
 from flexvpn_sim.models.secret import Secret
 from flexvpn_sim.models.values import Ledger
@@ -35,6 +35,17 @@ KEY = Secret("test key")
 def ike(encryption: str, integrity: str, prf: str, *groups: int) -> IkeProposal:
     """Return a proposal with one algorithm of each kind."""
     return IkeProposal((encryption,), (integrity,) if integrity else (), (prf,), groups)
+
+
+def changed(implementation: str, *, values: dict[str, float] | None = None, **choices: object) -> Implementation:
+    """Return a shipped implementation with other numbers (``values``) or other choices."""
+    profile = load_implementation(implementation)
+    numbers = {
+        name: getattr(profile.values, name).model_copy(update={"value": number})
+        for name, number in (values or {}).items()
+    }
+    update = {"values": profile.values.model_copy(update=numbers), **choices}
+    return Implementation(profile.model_copy(update=update), Ledger())
 
 
 def endpoint(
@@ -51,7 +62,9 @@ def endpoint(
     dpd: DpdPolicy | None = None,
     cookie_threshold: int | None = None,
     fragmentation: bool = False,
+    tunnels: tuple[TunnelPolicy, ...] = (),
     seed: int = 1,
+    boots: int = 0,
 ) -> Endpoint:
     """Return the ``left`` (BR1.cptl.local) or ``right`` (HQ.cptl.local) end of a tunnel, as on the testbed."""
     names = {"left": "BR1.cptl.local", "right": "HQ.cptl.local"}
@@ -69,11 +82,11 @@ def endpoint(
     tunnel = TunnelPolicy("Tunnel0", here, there, "profile", policy)
     policies = (IkePolicy("policy", ike_proposals),)
     told = EndpointPolicy(
-        side, policies, (profile,), (tunnel,), fragmentation=fragmentation, cookie_threshold=cookie_threshold
+        side, policies, (profile,), (tunnel, *tunnels), fragmentation=fragmentation, cookie_threshold=cookie_threshold
     )
     if isinstance(implementation, str):
         implementation = Implementation(load_implementation(implementation), Ledger())
-    return Endpoint(told, implementation, seed)
+    return Endpoint(told, implementation, seed, boots=boots)
 
 
 @dataclass
@@ -104,6 +117,10 @@ class Pair:
     work_s: Callable[[str], float] = lambda _step: 0.0
     #: Return True to lose the n-th datagram (from 0).
     loses: Callable[[int, Datagram], bool] = lambda _n, _d: False
+    #: Return how much later than ``delay_s`` each copy of the n-th datagram arrives. [s]
+    copies: Callable[[int, Datagram], Sequence[float]] = lambda _n, _d: (0.0,)
+    #: Called after everything that happens.
+    watch: Callable[[], None] = lambda: None
     now: int = 0
     log: list[Line] = field(default_factory=list)
     events: list[tuple[str, Event]] = field(default_factory=list)
@@ -118,23 +135,58 @@ class Pair:
     def start(self, end: Endpoint) -> None:
         self.take(end, end.start("Tunnel0", self.now))
 
+    def ask(self, end: Endpoint, task: Task, sa: IkeSa | None = None) -> None:
+        """Let an end do a task as soon as it can, on its current IKE SA unless another is given."""
+        sa = sa or self.ike(end)
+        sa.tasks.append(task)
+        end.advance(sa)
+        self.take(end, end.on_timer(self.now))
+
+    def reboot(self, name: str, end: Endpoint) -> None:
+        """Put a fresh endpoint in the place of one that has crashed; what that one had to do is forgotten."""
+        setattr(self, name, end)
+
+    def ike(self, end: Endpoint) -> IkeSa:
+        """Return the only IKE SA of an end that is not replaced."""
+        (sa,) = [s for s in end.sas.values() if s.successor is None]
+        return sa
+
+    def child(self, end: Endpoint) -> ChildSa:
+        """Return the only Child SA of an end."""
+        (child,) = self.children(end)
+        return child
+
+    def children(self, end: Endpoint) -> list[ChildSa]:
+        return [child for sa in end.sas.values() for child in sa.children.values()]
+
     def take(self, end: Endpoint, step: Step) -> None:
         for event in step.events:
             self.events.append((end.name, event))
         for datagram in step.datagrams:
+            number = len(self.log)
             self.log.append(Line(self.now, end.name, datagram))
-            if not self.loses(len(self.log) - 1, datagram):
-                peer = self.right if end is self.left else self.left
+            if self.loses(number, datagram):
+                continue
+            for later_s in self.copies(number, datagram):
                 self.at(
-                    self.now + nanoseconds(self.delay_s),
-                    lambda peer=peer, datagram=datagram: self.take(peer, peer.receive(datagram, self.now)),
+                    self.now + nanoseconds(self.delay_s + later_s),
+                    lambda datagram=datagram: self._arrive(datagram),
                 )
         for job in step.works:
             self.steps.append(f"{end.name}: {job.step}")
             self.at(
                 self.now + nanoseconds(self.work_s(job.step)),
-                lambda job=job: self.take(end, end.done(job.token, self.now)),
+                lambda job=job: self._finish(end, job.token),
             )
+        self.watch()
+
+    def _arrive(self, datagram: Datagram) -> None:
+        peer = self.left if datagram.destination == LEFT else self.right
+        self.take(peer, peer.receive(datagram, self.now))
+
+    def _finish(self, end: Endpoint, token: int) -> None:
+        if end in (self.left, self.right):
+            self.take(end, end.done(token, self.now))
 
     def run(self, until_s: float) -> None:
         until = nanoseconds(until_s)
@@ -155,12 +207,17 @@ class Pair:
                     self.take(end, end.on_timer(self.now))
         self.now = until
 
-    def texts(self) -> list[str]:
+    def texts(self, since: int = 0) -> list[str]:
+        """Return the transcript from the datagram of this number on."""
         arrow = {"left": "->", "right": "<-"}
-        return [f"{arrow[line.sender]} {line.text}" for line in self.log]
+        return [f"{arrow[line.sender]} {line.text}" for line in self.log[since:]]
 
     def kinds(self, name: str) -> list[str]:
         return [event.kind for who, event in self.events if who == name]
 
     def causes(self, name: str, kind: str) -> list[str]:
         return [e.refusal.cause for who, e in self.events if who == name and e.kind == kind and e.refusal]
+
+    def times_s(self, name: str, kind: str) -> list[float]:
+        """Return when events of one kind happened at an end. [s]"""
+        return [event.time_ns / NS_PER_S for who, event in self.events if who == name and event.kind == kind]

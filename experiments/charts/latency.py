@@ -1,0 +1,110 @@
+"""ESP latency and loss against the offered load, one panel for each packet length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...models.errors import unknown_name
+from .footer import footer
+from .selection import Row, records
+from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, given_axes, house_style, legend, own_figure, page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..result import Result
+
+LEANING_ON = ("shaper.", "parameters.forwarding.", "parameters.symmetric.ciphers", "buffers.", "parameters.symmetric")
+#: Quantile: colour, line style, marker.
+QUANTILES = {"p99": (VERMILION, "-", "^"), "p95": (ORANGE, "--", "s"), "p50": (BLUE, ":", "o")}
+#: Where an interval that reaches 0 is cut off, as a fraction of its mean: the scale is logarithmic.
+LEAST = 0.3
+HEIGHT_INCHES = 4.3
+
+
+def draw(result: Result, ax: Axes | Sequence[Axes] | None, packets: str | None) -> Figure:
+    """Draw the latency table; see `Plot.latency`."""
+    rows = records(result.tables["latency"])
+    lengths = list(dict.fromkeys(row["packets"] for row in rows))
+    if packets is not None:
+        if packets not in lengths:
+            raise unknown_name("packet length", packets, lengths)
+        lengths = [packets]
+    curves = [[row for row in rows if row["packets"] == length] for length in lengths]
+    if ax is not None:
+        n = len(curves)
+        axes = given_axes(ax, (n, 2 * n), f"one for each packet length ({', '.join(lengths)}), then one for each loss")
+        _panels(result, curves, axes[:n], axes[n:])
+        return own_figure(axes[0])
+    with house_style():
+        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON), legend_rows=1, hspace=0.03, w_pad=0.03)
+        grid: Any = figure.subplots(2, len(curves), sharey="row", sharex="col", squeeze=False, height_ratios=(3, 1))
+        _panels(result, curves, list(grid[0]), list(grid[1]))
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda n: labels[n].startswith("capacity"))
+        legend(figure, [handles[n] for n in order], len(handles))
+    return figure
+
+
+def title(rows: list[Row]) -> str:
+    """Return the finding: which station saturates, and where."""
+    full = [row for row in rows if row["load"] == 1.0]
+    ends = f"ESP {rows[0]['sender']} → {rows[0]['receiver']}"
+    stations = list(dict.fromkeys(row["bottleneck"] for row in full))
+    found = []
+    for station in stations:
+        own = sorted((row for row in full if row["bottleneck"] == station), key=lambda row: row["offered_bps"])
+        points = [f"{row['offered_bps'] / 1e6:.1f} Mbit/s ({row['packets']})" for row in own]
+        found.append(f"{station}, full at {points[0]}" + (f" to {points[-1]}" if len(points) > 1 else ""))
+    return f"{ends}: bottleneck {'; '.join(found)}" if found else f"{ends}: latency against load"
+
+
+def _panels(result: Result, curves: list[list[Row]], tops: list[Axes], bottoms: list[Axes]) -> None:
+    for place, rows in enumerate(curves):
+        _latency(tops[place], rows)
+        if place == 0:
+            tops[0].set_ylabel(f"one-way latency less {_propagation(result, rows)}:\ntime in routers and queues (ms)")
+        lowest = bottoms[place] if bottoms else tops[place]
+        if bottoms:
+            _loss(lowest, rows)
+            if place == 0:
+                lowest.set_ylabel("loss (%)")
+        lowest.set_xlabel("offered load (Mbit/s)")
+
+
+def _propagation(result: Result, rows: list[Row]) -> str:
+    guessed = any(
+        v["kind"] == "assumed" and v["owner"] == "topology" and "delay" in v["name"] for v in result.manifest["values"]
+    )
+    return f"{rows[0]['propagation_s'] * 1e3:g} ms propagation{' (assumed)' if guessed else ''}"
+
+
+def _latency(ax: Axes, rows: list[Row]) -> None:
+    offered = [row["offered_bps"] / 1e6 for row in rows]
+    _capacity(ax, rows)
+    for name, (colour, line, marker) in QUANTILES.items():
+        own = [(row[f"{name}_s"] - row["propagation_s"]) * 1e3 for row in rows]
+        half = [row[f"{name}_ci_s"] * 1e3 for row in rows]
+        low = [max(y - h, LEAST * y) for y, h in zip(own, half, strict=True)]
+        high = [y + h for y, h in zip(own, half, strict=True)]
+        ax.fill_between(offered, low, high, color=colour, alpha=0.25, linewidth=0)
+        ax.plot(offered, own, color=colour, linestyle=line, marker=marker, label=f"{name}, 95 % CI shaded")
+    ax.set_yscale("log")
+    ax.set_title(f"{rows[0]['packets']} packets")
+
+
+def _capacity(ax: Axes, rows: list[Row]) -> None:
+    for row in rows:
+        if row["load"] == 1.0:
+            ax.axvline(
+                row["offered_bps"] / 1e6, color=BLACK, linestyle="-.", linewidth=0.9, label="capacity (load 1.0)"
+            )
+
+
+def _loss(ax: Axes, rows: list[Row]) -> None:
+    offered = [row["offered_bps"] / 1e6 for row in rows]
+    _capacity(ax, rows)
+    ax.plot(offered, [row["loss"] * 100 for row in rows], color=GREY, marker="x", label="loss")
+    ax.set_ylim(bottom=0)
