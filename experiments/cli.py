@@ -60,7 +60,9 @@ class _Progress:
             delay=PROGRESS_AFTER_S,
             file=sys.stderr,
             leave=False,
-            bar_format="{desc}: {percentage:3.0f} %|{bar}| about {remaining} left",
+            # A bar is for eyes: none where standard error is a file or a pipe.
+            disable=None,
+            bar_format="{desc}{percentage:3.0f} %|{bar}| about {remaining} left",
         )
         self._what = ""
 

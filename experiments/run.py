@@ -197,6 +197,8 @@ def _simulate(
 ) -> Result:
     duration_s = scenario.duration
     flows = _flows(scenario, deployment) if traffic else []
+    for flow in flows:
+        data_plane.check_flow(deployment, flow)
     tick = (lambda now_s: progress("control plane", now_s / duration_s)) if progress else None
     control = run_control_plane(deployment, duration_s, tick)
     recorder = control.recorder

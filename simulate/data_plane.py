@@ -91,12 +91,11 @@ def run_traffic(
     """Pass every flow through its tunnel.
 
     Returns the rows of the packets table (one a bin, direction and SA) and the statistics of every station.
-    Raises InputError for a flow between routers without a tunnel or with too many packets.
+    Raises InputError for a flow with too many packets.
     """
     rows: list[Row] = []
     statistics: list[QueueStatistics] = []
     for flow in flows:
-        _check(deployment, flow)
         end_s = min(flow.stop_s, duration_s)
         if flow.packets_per_s * max(end_s - flow.start_s, 0.0) > MOST_PACKETS:
             raise InputError(f"more than {MOST_PACKETS:,} packets; shorten it or lower its rate", f"flow '{flow.name}'")
@@ -120,7 +119,8 @@ def run_traffic(
     return rows, statistics
 
 
-def _check(deployment: Deployment, flow: Flow) -> None:
+def check_flow(deployment: Deployment, flow: Flow) -> None:
+    """Raise InputError for a flow between routers that no tunnel joins."""
     pairs = {(t.first.router, t.second.router) for t in deployment.tunnels if not t.fault}
     if (flow.source, flow.destination) not in pairs and (flow.destination, flow.source) not in pairs:
         known = ", ".join(f"{a} - {b}" for a, b in sorted(pairs))

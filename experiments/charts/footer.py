@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..result import Result
 
 #: Characters of 8 pt that fit into the width of a page.
-LINE = 112
+LINE = 116
 #: Lines that the assumed inputs may take.
 ASSUMED_LINES = 2
 #: Routers named one by one; the rest is counted.
@@ -87,13 +87,17 @@ def _group(value: Row, leaning_on: Sequence[str]) -> int:
 
 
 def _width(value: Row) -> float:
-    """Return the ratio of the ends of the stated range; infinite when it begins at 0."""
+    """Return the width of the stated range as a fraction of the value; infinite for a value of 0."""
     ends = re.match(r"(\S+) to (\S+)", value["spread"])
-    if ends:
-        low, high = float(ends[1]), float(ends[2])
-        return high / low if low > 0 else float("inf")
     deviation = re.match(r"sd (\S+)", value["spread"])
-    return 1 + float(deviation[1]) / abs(value["value"]) if deviation and value["value"] else 1.0
+    if ends:
+        width = float(ends[2]) - float(ends[1])
+    elif deviation:
+        # From the 5 % to the 95 % quantile of a normal distribution, as ranges are.
+        width = 3.29 * float(deviation[1])
+    else:
+        return 0.0
+    return width / abs(value["value"]) if value["value"] else float("inf")
 
 
 def _text(value: Row, ambiguous: bool) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEANING_ON = ("shaper.", "parameters.forwarding.", "parameters.symmetric.ciphers", "buffers.", "parameters.symmetric")
 #: Quantile: colour, line style, marker.
 QUANTILES = {"p99": (VERMILION, "-", "^"), "p95": (ORANGE, "--", "s"), "p50": (BLUE, ":", "o")}
+BAND, CAPACITY = "95 % interval of 5 replications", "capacity (load 1.0)"
+LEGEND = (*QUANTILES, BAND, CAPACITY)
 #: Where an interval that reaches 0 is cut off, as a fraction of its mean: the scale is logarithmic.
 LEAST = 0.3
 HEIGHT_INCHES = 4.3
@@ -43,8 +45,9 @@ def draw(result: Result, ax: Axes | Sequence[Axes] | None, packets: str | None) 
         grid: Any = figure.subplots(2, len(curves), sharey="row", sharex="col", squeeze=False, height_ratios=(3, 1))
         _panels(result, curves, list(grid[0]), list(grid[1]))
         handles, labels = grid[0][0].get_legend_handles_labels()
-        order = sorted(range(len(labels)), key=lambda n: labels[n].startswith("capacity"))
-        legend(figure, [handles[n] for n in order], len(handles))
+        # Of the bands, which share one label, the last stands for all.
+        known = dict(zip(labels, handles, strict=True))
+        legend(figure, [known[name] for name in LEGEND], len(LEGEND))
     return figure
 
 
@@ -62,13 +65,15 @@ def title(rows: list[Row]) -> str:
 
 
 def _panels(result: Result, curves: list[list[Row]], tops: list[Axes], bottoms: list[Axes]) -> None:
+    most_percent = max(row["loss"] for rows in curves for row in rows) * 100
     for place, rows in enumerate(curves):
         _latency(tops[place], rows)
         if place == 0:
-            tops[0].set_ylabel(f"one-way latency less {_propagation(result, rows)}:\ntime in routers and queues (ms)")
+            tops[0].set_ylabel(f"one-way latency less\n{_propagation(result, rows)},\nso in routers and queues (ms)")
         lowest = bottoms[place] if bottoms else tops[place]
         if bottoms:
             _loss(lowest, rows)
+            lowest.set_ylim(0, max(1.1 * most_percent, 1.0))
             if place == 0:
                 lowest.set_ylabel("loss (%)")
         lowest.set_xlabel("offered load (Mbit/s)")
@@ -89,9 +94,10 @@ def _latency(ax: Axes, rows: list[Row]) -> None:
         half = [row[f"{name}_ci_s"] * 1e3 for row in rows]
         low = [max(y - h, LEAST * y) for y, h in zip(own, half, strict=True)]
         high = [y + h for y, h in zip(own, half, strict=True)]
-        ax.fill_between(offered, low, high, color=colour, alpha=0.25, linewidth=0)
-        ax.plot(offered, own, color=colour, linestyle=line, marker=marker, label=f"{name}, 95 % CI shaded")
+        ax.fill_between(offered, low, high, color=colour, alpha=0.25, linewidth=0, label=BAND)
+        ax.plot(offered, own, color=colour, linestyle=line, marker=marker, label=name)
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_title(f"{rows[0]['packets']} packets")
 
 
@@ -99,7 +105,7 @@ def _capacity(ax: Axes, rows: list[Row]) -> None:
     for row in rows:
         if row["load"] == 1.0:
             ax.axvline(
-                row["offered_bps"] / 1e6, color=BLACK, linestyle="-.", linewidth=0.9, label="capacity (load 1.0)"
+                row["offered_bps"] / 1e6, color=BLACK, linestyle="-.", linewidth=0.9, label=CAPACITY
             )
 
 
@@ -107,4 +113,3 @@ def _loss(ax: Axes, rows: list[Row]) -> None:
     offered = [row["offered_bps"] / 1e6 for row in rows]
     _capacity(ax, rows)
     ax.plot(offered, [row["loss"] * 100 for row in rows], color=GREY, marker="x", label="loss")
-    ax.set_ylim(bottom=0)

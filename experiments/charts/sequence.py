@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ..result import Result
 
-LEANING_ON = ("parameters.control.", "parameters.modexp.", "topology: ", "parameters.ecdh.", "ios-xe-16.9: retransmit")
+LEANING_ON = ("parameters.control.", "parameters.modexp.", "topology: ", "parameters.ecdh.", "retransmit")
 #: Kind of work: colour, hatch, and the operations that belong to it.
 WORK: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Diffie-Hellman": (ORANGE, "///", ("DhKeygen", "DhValidate", "DhShared")),
@@ -97,11 +97,15 @@ def title(set_up: SetUp) -> str:
     count = sum(1 for m in set_up.messages if m["transmission"] == 0)
     n_bytes = sum(m["ike_bytes"] for m in set_up.messages if m["transmission"] == 0)
     again = len(set_up.messages) - count
-    what = f"{count} messages, {n_bytes} bytes of IKE" + (f", {again} retransmissions" if again else "")
+    what = f"{count} messages, {n_bytes} bytes of IKE" + (f", {_counted(again, 'retransmission')}" if again else "")
     if set_up.installed.get(session["initiator"]) is not None:
-        return f"{ends}: tunnel up {milliseconds(session['setup_s'])} after the first message; {what}"
-    why = f"refused with {set_up.notify}" if set_up.notify else "no tunnel"
-    return f"{ends}: {why} (attempt {set_up.attempt} of {session['attempts']}); {what}"
+        return f"{ends}: up {milliseconds(session['setup_s'])} after the first message ({what})"
+    why = f"refused, {set_up.notify}" if set_up.notify else "no tunnel"
+    return f"{ends}: {why}; attempt {set_up.attempt} of {session['attempts']} ({what})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _flights(messages: list[Row]) -> list[tuple[Row, float]]:
@@ -162,19 +166,16 @@ def _arrow(
         zorder=3,
     )
     kind = "response" if message["response"] else "request"
-    above = f"{message['exchange']} {kind}"
-    if message["transmission"]:
-        above += f" (send {message['transmission'] + 1})"
-    below = f"ID {message['message_id']}, {message['ike_bytes']} bytes"
+    above = f"{message['exchange']} {kind}, ID {message['message_id']}"
+    below = f"{message['ike_bytes']} bytes"
+    below += f", send {message['transmission'] + 1}" if message["transmission"] else ""
     below += f", {notify}" if failed else ", lost" if message["lost"] else ""
     slope = math.degrees(math.atan2((y1 - y0) * math.copysign(1.0, x1 - x0), abs(x1 - x0)))
-    middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-    for text, gap, side in ((above, 1.5, "bottom"), (below, -2.0, "top")):
-        ax.annotate(
+    for text, side in ((above, "bottom"), (below, "top")):
+        ax.text(
+            (x0 + x1) / 2,
+            (y0 + y1) / 2,
             text,
-            middle,
-            (0, gap),
-            textcoords="offset points",
             ha="center",
             va=side,
             rotation=slope,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .figure import ChartFigure
+
 BLACK, GREY, PALE = "#000000", "#595959", "#D9D9D9"
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 
@@ -78,7 +80,7 @@ def render(figure: Figure, file_format: Literal["png", "svg"], dpi: float = 100)
 
 def page(
     height_inches: float, title: str, footer: str, *, subtitle: str = "", legend_rows: int = 0, **layout: float
-) -> Figure:
+) -> ChartFigure:
     """Return a figure with its title and footer; the axes that are added share the room between them.
 
     ``legend_rows`` lines are kept free beneath the title, for `legend`.
@@ -105,15 +107,15 @@ def page(
     return figure
 
 
-def legend(figure: Figure, handles: Sequence[Artist], columns: int) -> None:
+def legend(figure: ChartFigure, handles: Sequence[Artist], columns: int) -> None:
     """Put the legend into the strip beneath the title, where no data are."""
     figure.legend(
         handles=list(handles),
         loc="upper left",
-        bbox_to_anchor=(0.0, getattr(figure, "legend_top", 1.0)),
+        bbox_to_anchor=(MARGIN_INCHES / PAGE_INCHES, figure.legend_top),
         ncols=columns,
-        borderaxespad=0.15,
-        borderpad=0.15,
+        borderaxespad=0.3,
+        borderpad=0.0,
         handlelength=2.4,
         columnspacing=1.4,
     )

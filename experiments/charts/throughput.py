@@ -60,12 +60,12 @@ def _curves(ax: Axes, rows: list[Row]) -> None:
     ax.plot(lengths, wire, color=BLACK, linestyle="--", marker="s", label="on the wire (ESP packets, outer IP included)")
     ax.plot(lengths, inner, color=BLUE, marker="o", label="inside the tunnel (inner IP packets)")
     ax.plot(
-        lengths, analytic, color=VERMILION, linestyle="none", marker="+", markersize=8, label="inside, from service times"
+        lengths, analytic, color=VERMILION, linestyle="none", marker="+", markersize=8, label="inside, computed from the service times alone"
     )
     for row in rows:
         if row["esp_bytes"] > ETHERNET_MTU:
             place = (row["packet_bytes"], row["throughput_bps"] / 1e6)
             ax.annotate("two fragments", place, (0, -9), textcoords="offset points", ha="right", va="top", color=GREY)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.08 * max(*wire, *inner, *(rate for rate in shaper if rate == rate)))
     ax.set_xlabel("length of the inner packet (bytes)")
     ax.set_ylabel("throughput (Mbit/s)")

@@ -38,7 +38,7 @@ def title(result: Result) -> str:
     links = result.manifest["topology"]["links"]
     guessed = sum(1 for link in links if _assumed(result, link))
     count = f"{guessed} of {len(links)}" if guessed else "none"
-    return f"Underlay of {len(result.manifest['routers'])} routers; assumed link delays: {count}"
+    return f"Underlay of {len(result.manifest['routers'])} routers; link delays assumed: {count} (dashed)"
 
 
 def _assumed(result: Result, link: Row) -> bool:
@@ -98,10 +98,12 @@ def _node_label(result: Result, node: Row) -> str:
 
 
 def _link_label(ax: Axes, link: Row, middle: tuple[float, float], guessed: bool) -> None:
-    delay = f"{link['delay_s'] * 1e3:g} ms" + (" (assumed)" if guessed else "")
+    delay = f"{link['delay_s'] * 1e3:g} ms one way" + (" (assumed)" if guessed else "")
     if link["jitter_s"]:
         delay += f" ± {link['jitter_s'] * 1e3:g} ms"
-    rate = f"{link['rate_bps'] / 1e6:g} Mbit/s" + (f", loss {link['loss']:.3g}" if link["loss"] else "")
+    rate_bps = link["rate_bps"]
+    rate = f"{rate_bps / 1e9:g} Gbit/s" if rate_bps >= 1e9 else f"{rate_bps / 1e6:g} Mbit/s"
+    rate += f", loss {link['loss'] * 100:.3g} %" if link["loss"] else ""
     ax.text(
         *middle,
         f"{link['interface']}\n{delay}\n{rate}",

@@ -1,0 +1,159 @@
+"""The life of a tunnel: its IKE and Child SAs, what went wrong, its packets and their latency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from .footer import footer
+from .lanes import draw_lanes, lanes_of, packets_of
+from .rekey import first_rekey, zoom
+from .selection import Row
+from .style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    VERMILION,
+    given_axes,
+    house_style,
+    legend,
+    own_figure,
+    page,
+    time_unit,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..result import Result
+
+LEANING_ON = ("rekey_", "topology: ", "retransmit", "parameters.control.", "start: ")
+#: Colour and line style of the quantiles, there and back.
+LATENCY = {"p50": ((BLUE, "-"), (PURPLE, "-.")), "p99": ((VERMILION, "--"), (ORANGE, ":"))}
+#: Bins of packets are drawn at most so fine.
+BINS = 144
+LANE_INCHES, PACKETS_INCHES, LATENCY_INCHES, ZOOM_INCHES, STRIPS_INCHES = 0.42, 1.2, 1.2, 1.2, 1.5
+
+
+def draw(result: Result, session: Row, ax: Axes | Sequence[Axes] | None) -> Figure:
+    """Draw the life of a tunnel; see `Plot.day`."""
+    if ax is not None:
+        axes = given_axes(ax, (1, 3), "one for the SAs, two more for the packets and their latency")
+        _panels(result, session, axes)
+        return own_figure(axes[0])
+    heights = [max(len(lanes_of(result, session)) * LANE_INCHES, 0.9)]
+    packets = packets_of(result, session)
+    if packets:
+        heights += [PACKETS_INCHES, LATENCY_INCHES]
+    rekey = first_rekey(result, session)
+    extra = [ZOOM_INCHES] if rekey else []
+    with house_style():
+        figure = page(
+            sum(heights + extra) + STRIPS_INCHES,
+            title(result, session, packets),
+            footer(result, LEANING_ON),
+            legend_rows=2 if packets else 1,
+        )
+        # The zoom has an axis of time of its own, the others share one.
+        grid = figure.add_gridspec(len(heights + extra), 1, height_ratios=heights + extra)
+        top = figure.add_subplot(grid[0])
+        axes = [top, *(figure.add_subplot(grid[n], sharex=top) for n in range(1, len(heights)))]
+        _panels(result, session, axes)
+        if rekey:
+            zoom(figure.add_subplot(grid[-1]), rekey, result.manifest["ended_s"])
+        found = [pair for one in axes for pair in zip(*one.get_legend_handles_labels(), strict=True)]
+        legend(figure, [handle for handle, _ in found], max(math.ceil(len(found) / 2), 1))
+    return figure
+
+
+def title(result: Result, session: Row, packets: list[Row]) -> str:
+    """Return the finding: how often it was rekeyed or refused, and what the packets met."""
+    ended_s = result.manifest["ended_s"]
+    unit_s, unit = time_unit(ended_s)
+    what = f"{session['initiator']} → {session['responder']}, {ended_s / unit_s:g} {unit}: "
+    if session["up"]:
+        what += f"{session['child_rekeys']} Child SA and {session['ike_rekeys']} IKE SA rekeys"
+    else:
+        what += f"down at the end, {session['attempts']} attempts"
+    if packets:
+        offered, no_sa, sent, delivered = (
+            sum(row[name] for row in packets) for name in ("offered", "no_sa", "sent", "delivered")
+        )
+        what += f"; of {offered:,} packets {no_sa:,} found no SA, {sent - delivered:,} were lost on the way"
+    return what
+
+
+def _panels(result: Result, session: Row, axes: list[Axes]) -> None:
+    ended_s = result.manifest["ended_s"]
+    unit_s, unit = time_unit(ended_s)
+    draw_lanes(axes[0], lanes_of(result, session), ended_s, unit_s)
+    axes[0].set_xlim(0, ended_s / unit_s)
+    if len(axes) > 1:
+        packets = packets_of(result, session)
+        _counts(axes[1], packets, ended_s, unit_s)
+        _latency(axes[2], packets, ended_s, unit_s)
+        for ax in axes[1:]:
+            ax.set_xlim(0, ended_s / unit_s)
+        for ax in axes[:-1]:
+            ax.tick_params(labelbottom=False)
+    axes[-1].set_xlabel(f"time in the run ({unit})")
+
+
+def bin_edges_s(ended_s: float) -> list[float]:
+    """Return the edges of at most `BINS` bins, each of them a whole number of the bins of the packets table. [s]"""
+    # The table's bins are a second, or in long runs a 1,440th of the run.
+    step_s = ended_s / BINS if ended_s >= 10 * BINS else math.ceil(ended_s / BINS)
+    count = math.ceil(ended_s / step_s - 1e-9)
+    return [n * step_s for n in range(count)] + [ended_s]
+
+
+def _counts(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None:
+    edges_s = bin_edges_s(ended_s)
+    width_s = [b - a for a, b in pairwise(edges_s)]
+    totals = {name: [0] * len(width_s) for name in ("sent", "delivered", "no_sa")}
+    for row in packets:
+        place = min(int(row["time_s"] / edges_s[1] + 1e-9), len(width_s) - 1)
+        for name, counts in totals.items():
+            counts[place] += row[name]
+    rates = {name: [n / w for n, w in zip(counts, width_s, strict=True)] for name, counts in totals.items()}
+    edges = [edge / unit_s for edge in edges_s]
+    ax.stairs(rates["sent"], edges, fill=True, color=PALE, label="sent, both directions")
+    ax.stairs(rates["delivered"], edges, color=BLACK, linewidth=1.2, label="delivered")
+    dropped = [n for n, rate in enumerate(rates["no_sa"]) if rate]
+    ax.plot(
+        [(edges[n] + edges[n + 1]) / 2 for n in dropped],
+        [rates["no_sa"][n] for n in dropped],
+        color=VERMILION,
+        marker="v",
+        markersize=5,
+        linestyle="none",
+        clip_on=False,
+        label="dropped, no SA",
+    )
+    ax.set_ylim(0, 1.2 * max(max(rate) for rate in rates.values()) or 1.0)
+    ax.set_ylabel("packets/s")
+
+
+def _latency(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None:
+    ways = list(dict.fromkeys((row["sender"], row["receiver"]) for row in packets))
+    most_ms = 0.0
+    for way, (sender, receiver) in enumerate(ways):
+        rows = sorted((row for row in packets if row["sender"] == sender), key=lambda row: row["time_s"])
+        for name, styles in LATENCY.items():
+            colour, line = styles[way]
+            own_ms = [row[f"latency_{name}_s"] * 1e3 for row in rows]
+            times = [row["time_s"] / unit_s for row in rows]
+            ax.plot(times, own_ms, color=colour, linestyle=line, label=f"{name} {sender} → {receiver}")
+            most_ms = max([most_ms, *(value for value in own_ms if not math.isnan(value))])
+    if not most_ms:
+        ax.text(ended_s / unit_s / 2, 0.5, "no packet was delivered", ha="center", va="center", color=GREY)
+        for line_drawn in ax.lines:
+            line_drawn.set_label("_none")
+    ax.set_ylim(0, 1.2 * most_ms or 1.0)
+    ax.set_ylabel("one-way latency (ms)")
