@@ -15,13 +15,12 @@ from .style import (
     BLACK,
     BLUE,
     GREY,
-    ORANGE,
     PALE,
-    PURPLE,
+    SKY,
     VERMILION,
+    finish,
     given_axes,
     house_style,
-    legend,
     own_figure,
     page,
     time_unit,
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from ..result import Result
 
 LEANING_ON = ("rekey_", "topology: ", "retransmit", "parameters.control.", "start: ")
-#: Colour and line style of the quantiles, there and back.
-LATENCY = {"p50": ((BLUE, "-"), (PURPLE, "-.")), "p99": ((VERMILION, "--"), (ORANGE, ":"))}
+#: Colour, line style and width of the quantiles, there and back: equal lines are seen through each other.
+LATENCY = {"p50": ((BLUE, "-", 4.0), (SKY, "-", 2.5)), "p99": ((VERMILION, "--", 1.5), (BLACK, ":", 1.0))}
 #: Bins of packets are drawn at most so fine.
 BINS = 144
 LANE_INCHES, PACKETS_INCHES, LATENCY_INCHES, ZOOM_INCHES, STRIPS_INCHES = 0.42, 1.2, 1.2, 1.2, 1.5
@@ -58,7 +57,6 @@ def draw(result: Result, session: Row, ax: Axes | Sequence[Axes] | None) -> Figu
             sum(heights + extra) + STRIPS_INCHES,
             title(result, session, packets),
             footer(result, LEANING_ON),
-            legend_rows=2 if packets else 1,
         )
         # The zoom has an axis of time of its own, the others share one.
         grid = figure.add_gridspec(len(heights + extra), 1, height_ratios=heights + extra)
@@ -67,8 +65,7 @@ def draw(result: Result, session: Row, ax: Axes | Sequence[Axes] | None) -> Figu
         _panels(result, session, axes)
         if rekey:
             zoom(figure.add_subplot(grid[-1]), rekey, result.manifest["ended_s"])
-        found = [pair for one in axes for pair in zip(*one.get_legend_handles_labels(), strict=True)]
-        legend(figure, [handle for handle, _ in found], max(math.ceil(len(found) / 2), 1))
+        finish(figure, [handle for one in axes for handle in one.get_legend_handles_labels()[0]])
     return figure
 
 
@@ -124,7 +121,7 @@ def _counts(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None
     rates = {name: [n / w for n, w in zip(counts, width_s, strict=True)] for name, counts in totals.items()}
     edges = [edge / unit_s for edge in edges_s]
     ax.stairs(rates["sent"], edges, fill=True, color=PALE, label="sent, both directions")
-    ax.stairs(rates["delivered"], edges, color=BLACK, linewidth=1.2, label="delivered")
+    ax.stairs(rates["delivered"], edges, baseline=None, color=BLACK, linewidth=1.2, label="delivered")
     dropped = [n for n, rate in enumerate(rates["no_sa"]) if rate]
     ax.plot(
         [(edges[n] + edges[n + 1]) / 2 for n in dropped],
@@ -141,19 +138,21 @@ def _counts(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None
 
 
 def _latency(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None:
-    ways = list(dict.fromkeys((row["sender"], row["receiver"]) for row in packets))
+    flows: dict[tuple[str, str, str], list[Row]] = {}
+    for row in packets:
+        if not math.isnan(row["latency_p50_s"]):
+            flows.setdefault((row["flow"], row["sender"], row["receiver"]), []).append(row)
+    several = len({flow for flow, _, _ in flows}) > 1
     most_ms = 0.0
-    for way, (sender, receiver) in enumerate(ways):
-        rows = sorted((row for row in packets if row["sender"] == sender), key=lambda row: row["time_s"])
+    for place, ((flow, sender, receiver), rows) in enumerate(flows.items()):
         for name, styles in LATENCY.items():
-            colour, line = styles[way]
+            colour, line, width = styles[place % len(styles)]
             own_ms = [row[f"latency_{name}_s"] * 1e3 for row in rows]
+            label = f"{name} {flow + ', ' if several else ''}{sender} → {receiver}"
             times = [row["time_s"] / unit_s for row in rows]
-            ax.plot(times, own_ms, color=colour, linestyle=line, label=f"{name} {sender} → {receiver}")
-            most_ms = max([most_ms, *(value for value in own_ms if not math.isnan(value))])
-    if not most_ms:
+            ax.plot(times, own_ms, color=colour, linestyle=line, linewidth=width, label=label)
+            most_ms = max(most_ms, *own_ms)
+    if not flows:
         ax.text(ended_s / unit_s / 2, 0.5, "no packet was delivered", ha="center", va="center", color=GREY)
-        for line_drawn in ax.lines:
-            line_drawn.set_label("_none")
     ax.set_ylim(0, 1.2 * most_ms or 1.0)
-    ax.set_ylabel("one-way latency (ms)")
+    ax.set_ylabel("one-way\nlatency (ms)")

@@ -11,8 +11,8 @@ NOTEBOOK_DPI = 110
 class ChartFigure(Figure):
     """A figure that a notebook shows without pyplot."""
 
-    #: Where the strip of the legend begins, in fractions of the figure's height.
-    legend_top: float = 1.0
+    #: Bottom and top of the room for axes. [inch]
+    room_inches: tuple[float, float] = (0.0, 0.0)
 
     def _repr_png_(self) -> bytes:
         from .style import render

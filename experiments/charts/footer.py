@@ -58,7 +58,7 @@ def _assumed_lines(values: list[Row], leaning_on: Sequence[str]) -> list[str]:
         named.append(_text(value, value["name"] in shared))
         rest = len(assumed) - len(named)
         text = f"Assumed: {len(assumed)} of {len(values)} inputs, such as {'; '.join(named)}"
-        attempt = textwrap.wrap(text + (f"; and {rest} more" if rest else ""), LINE)
+        attempt = textwrap.wrap(text + (f"; and {rest} more" if rest else ""), LINE, break_on_hyphens=False)
         if len(attempt) > ASSUMED_LINES and lines:
             break
         lines = attempt
@@ -102,5 +102,6 @@ def _width(value: Row) -> float:
 
 def _text(value: Row, ambiguous: bool) -> str:
     owner = f"{value['owner']} " if ambiguous else ""
-    spread = f" ({value['spread']})" if value["spread"] else ""
+    # Hard spaces keep a value and its range on one line.
+    spread = f" ({value['spread']})".replace(" ", "\u00a0") if value["spread"] else ""
     return f"{owner}{value['name'].removeprefix('parameters.')} {value['value']:g}{spread}"

@@ -81,6 +81,7 @@ def draw_lanes(ax: Axes, lanes: list[Lane], ended_s: float, unit_s: float) -> No
                 markersize=6,
                 markerfacecolor="none" if marker == "o" else colour,
                 markeredgecolor=colour,
+                clip_on=False,
                 label="_" + word if word in labelled else word,
             )
             labelled.add(word)
@@ -96,11 +97,9 @@ def _span(ax: Axes, place: int, generation: int, ends: tuple[float, float], shar
     odd = generation % 2 == 1
     low = place - HEIGHT - 0.02 if odd else place + 0.02
     begin, end = ends
-    ax.broken_barh(
-        [(begin, end - begin)], (low, HEIGHT), facecolor=SKY if odd else PALE, edgecolor=GREY, linewidth=0.6
-    )
+    ax.broken_barh([(begin, end - begin)], (low, HEIGHT), facecolor=SKY if odd else PALE, edgecolor=GREY, linewidth=0.6)
     if share >= NUMBERED:
-        ax.text((begin + end) / 2, low + HEIGHT / 2, str(generation), ha="center", va="center")
+        ax.text((begin + end) / 2, low + HEIGHT / 2, str(generation), ha="center", va="center_baseline")
 
 
 def packets_of(result: Result, session: Row) -> list[Row]:

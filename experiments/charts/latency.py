@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...models.errors import unknown_name
 from .footer import footer
 from .selection import Row, records
-from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, given_axes, house_style, legend, own_figure, page
+from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, finish, given_axes, house_style, own_figure, page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEANING_ON = ("shaper.", "parameters.forwarding.", "parameters.symmetric.ciphers", "buffers.", "parameters.symmetric")
 #: Quantile: colour, line style, marker.
 QUANTILES = {"p99": (VERMILION, "-", "^"), "p95": (ORANGE, "--", "s"), "p50": (BLUE, ":", "o")}
-BAND, CAPACITY = "95 % interval of 5 replications", "capacity (load 1.0)"
+BAND, CAPACITY = "95 % interval (replications)", "capacity (load 1.0)"
 LEGEND = (*QUANTILES, BAND, CAPACITY)
 #: Where an interval that reaches 0 is cut off, as a fraction of its mean: the scale is logarithmic.
 LEAST = 0.3
@@ -41,13 +41,13 @@ def draw(result: Result, ax: Axes | Sequence[Axes] | None, packets: str | None) 
         _panels(result, curves, axes[:n], axes[n:])
         return own_figure(axes[0])
     with house_style():
-        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON), legend_rows=1, hspace=0.03, w_pad=0.03)
+        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON), hspace=0.03, w_pad=0.03)
         grid: Any = figure.subplots(2, len(curves), sharey="row", sharex="col", squeeze=False, height_ratios=(3, 1))
         _panels(result, curves, list(grid[0]), list(grid[1]))
         handles, labels = grid[0][0].get_legend_handles_labels()
         # Of the bands, which share one label, the last stands for all.
         known = dict(zip(labels, handles, strict=True))
-        legend(figure, [known[name] for name in LEGEND], len(LEGEND))
+        finish(figure, [known[name] for name in LEGEND])
     return figure
 
 
@@ -69,7 +69,7 @@ def _panels(result: Result, curves: list[list[Row]], tops: list[Axes], bottoms: 
     for place, rows in enumerate(curves):
         _latency(tops[place], rows)
         if place == 0:
-            tops[0].set_ylabel(f"one-way latency less\n{_propagation(result, rows)},\nso in routers and queues (ms)")
+            tops[0].set_ylabel(f"one-way latency less\n{_propagation(result, rows)}:\nrouters and queues (ms)")
         lowest = bottoms[place] if bottoms else tops[place]
         if bottoms:
             _loss(lowest, rows)
@@ -80,10 +80,11 @@ def _panels(result: Result, curves: list[list[Row]], tops: list[Axes], bottoms: 
 
 
 def _propagation(result: Result, rows: list[Row]) -> str:
-    guessed = any(
-        v["kind"] == "assumed" and v["owner"] == "topology" and "delay" in v["name"] for v in result.manifest["values"]
+    guessed = sum(
+        1 for v in result.manifest["values"] if v["kind"] == "assumed" and v["owner"] == "topology" and v["unit"] == "s"
     )
-    return f"{rows[0]['propagation_s'] * 1e3:g} ms propagation{' (assumed)' if guessed else ''}"
+    how = " (assumed)" if guessed >= len(result.manifest["topology"]["links"]) else " (partly assumed)"
+    return f"{rows[0]['propagation_s'] * 1e3:g} ms propagation{how if guessed else ''}"
 
 
 def _latency(ax: Axes, rows: list[Row]) -> None:
@@ -104,9 +105,7 @@ def _latency(ax: Axes, rows: list[Row]) -> None:
 def _capacity(ax: Axes, rows: list[Row]) -> None:
     for row in rows:
         if row["load"] == 1.0:
-            ax.axvline(
-                row["offered_bps"] / 1e6, color=BLACK, linestyle="-.", linewidth=0.9, label=CAPACITY
-            )
+            ax.axvline(row["offered_bps"] / 1e6, color=BLACK, linestyle="-.", linewidth=0.9, label=CAPACITY)
 
 
 def _loss(ax: Axes, rows: list[Row]) -> None:

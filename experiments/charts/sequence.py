@@ -23,8 +23,8 @@ from .style import (
     SKY,
     SMALL,
     VERMILION,
+    finish,
     house_style,
-    legend,
     milliseconds,
     own_figure,
     page,
@@ -79,14 +79,12 @@ def draw(result: Result, set_up: SetUp, ax: Axes | None) -> Figure:
         return own_figure(ax)
     with house_style():
         height = min(max(LEAST_HEIGHT, STRIPS + PER_WORK * len(set_up.works)), MOST_HEIGHT)
-        figure = page(
-            height, title(set_up), footer(result, LEANING_ON), subtitle=set_up.session["reason"], legend_rows=1
-        )
+        figure = page(height, title(set_up), footer(result, LEANING_ON), subtitle=set_up.session["reason"])
         own = figure.subplots()
         _draw(own, set_up, height - STRIPS)
         handles, labels = own.get_legend_handles_labels()
         found = dict(zip(labels, handles, strict=True))
-        legend(figure, [found[name] for name in WORK if name in found], len(WORK))
+        finish(figure, [found[name] for name in WORK if name in found])
     return figure
 
 
@@ -148,9 +146,9 @@ def _axes(ax: Axes, scale: TimeScale, margin: float) -> None:
     ax.set_ylabel(f"time in the run ({unit}); waits shortened" if scale.waits else f"time in the run ({unit})")
 
 
-def _arrow(
-    ax: Axes, message: Row, arrival_s: float, scale: TimeScale, sides: dict[str, float], notify: str
-) -> None:
+def _arrow(ax: Axes, message: Row, arrival_s: float, scale: TimeScale, sides: dict[str, float], notify: str) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
     x0, x1 = sides[message["sender"]], sides[message["receiver"]]
     y0, y1 = scale(message["time_s"]), scale(arrival_s)
     failed = bool(notify) and f"N:{notify}" in message["payloads"]
@@ -171,11 +169,12 @@ def _arrow(
     below += f", send {message['transmission'] + 1}" if message["transmission"] else ""
     below += f", {notify}" if failed else ", lost" if message["lost"] else ""
     slope = math.degrees(math.atan2((y1 - y0) * math.copysign(1.0, x1 - x0), abs(x1 - x0)))
-    for text, side in ((above, "bottom"), (below, "top")):
+    for text, side, points in ((above, "bottom", 1.5), (below, "top", -2.5)):
         ax.text(
             (x0 + x1) / 2,
             (y0 + y1) / 2,
             text,
+            transform=ax.transData + ScaledTranslation(0, points / 72, own_figure(ax).dpi_scale_trans),
             ha="center",
             va=side,
             rotation=slope,

@@ -1,4 +1,4 @@
-"""One look for all charts: palette, type, page with title, legend and footer, and how a figure becomes bytes.
+"""One look for all charts: palette, type, page with title, legend and footer; how a figure becomes bytes.
 
 The palette is Okabe and Ito's, which colour-blind readers tell apart; line styles, markers and hatches differ as well,
 so that a grey print is legible.
@@ -6,6 +6,7 @@ so that a grey print is legible.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,10 +29,14 @@ MARGIN_INCHES = 0.08
 #: Smallest type. [point]
 SMALL = 8
 TITLE = 10
+#: Decimals of the places of axes, in fractions of the figure.
+PLACES = 5
 #: Height of a line of text. [inch for one point]
 LEADING = 1.3 / 72
 TITLE_CHARACTERS = 84
 SUBTITLE_CHARACTERS = 112
+#: Width of a character of small type, and of everything else that an entry of a legend needs. [point]
+CHARACTER_POINTS, LEGEND_POINTS = 4.8, 38.0
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -63,9 +68,10 @@ def house_style() -> Iterator[None]:
     """Draw in this style whatever the user's settings are, and give those back."""
     import matplotlib
 
+    settings: Any = matplotlib.rcParams
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        settings.update(STYLE)
         yield
 
 
@@ -78,17 +84,12 @@ def render(figure: Figure, file_format: Literal["png", "svg"], dpi: float = 100)
     return buffer.getvalue()
 
 
-def page(
-    height_inches: float, title: str, footer: str, *, subtitle: str = "", legend_rows: int = 0, **layout: float
-) -> ChartFigure:
-    """Return a figure with its title and footer; the axes that are added share the room between them.
-
-    ``legend_rows`` lines are kept free beneath the title, for `legend`.
-    """
+def page(height_inches: float, title: str, footer: str, *, subtitle: str = "", **layout: float) -> ChartFigure:
+    """Return a figure with its title and footer; the axes that are added share the room between them."""
     from .figure import ChartFigure
 
     figure = ChartFigure(figsize=(PAGE_INCHES, height_inches), layout="constrained")
-    titles = "\n".join(textwrap.wrap(title, TITLE_CHARACTERS))
+    titles = _balanced(title, TITLE_CHARACTERS)
     subtitles = "\n".join(textwrap.wrap(subtitle, SUBTITLE_CHARACTERS))
     left = MARGIN_INCHES / PAGE_INCHES
     top = height_inches - MARGIN_INCHES
@@ -97,22 +98,58 @@ def page(
     if subtitles:
         figure.text(left, top / height_inches, subtitles, fontsize=SMALL, va="top", gid="subtitle")
         top -= (subtitles.count("\n") + 1) * SMALL * LEADING
-    figure.legend_top = top / height_inches
-    top -= legend_rows * (SMALL * LEADING + 0.05)
     bottom = MARGIN_INCHES
     figure.text(left, bottom / height_inches, footer, fontsize=SMALL, color=GREY, va="bottom", gid="footer")
     bottom += (footer.count("\n") + 1) * SMALL * LEADING + 0.06
-    engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, bottom / height_inches, 1, (top - bottom) / height_inches), **layout)
+    figure.room_inches = (bottom, top)
+    _give_room(figure, **layout)
     return figure
 
 
-def legend(figure: ChartFigure, handles: Sequence[Artist], columns: int) -> None:
-    """Put the legend into the strip beneath the title, where no data are."""
+def _balanced(text: str, characters: int) -> str:
+    """Return the text in as few lines as fit, about equally long."""
+    lines = textwrap.wrap(text, characters)
+    narrower = lines
+    while len(narrower) == len(lines):
+        lines, characters = narrower, characters - 1
+        narrower = textwrap.wrap(text, characters)
+    return "\n".join(lines)
+
+
+def _give_room(figure: ChartFigure, **layout: float) -> None:
+    """Keep the axes out of the strips of title, legend and footer."""
+    bottom, top = figure.room_inches
+    height = figure.get_size_inches()[1]
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0, bottom / height, 1, (top - bottom) / height), **layout)
+
+
+def finish(figure: ChartFigure, handles: Sequence[Artist] = ()) -> None:
+    """Add the legend and fix the places of the axes.
+
+    The solver of the layout adds its terms in an order that depends on memory addresses, so its results differ in the
+    last bits from one drawing to the next; rounded, they do not.
+    """
+    if handles:
+        _legend(figure, handles)
+    engine: Any = figure.get_layout_engine()
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        left, bottom, width, height = (round(value, PLACES) for value in ax.get_position().bounds)
+        ax.set_position((left, bottom, width, height))
+
+
+def _legend(figure: ChartFigure, handles: Sequence[Artist]) -> None:
+    """Put the legend into a strip of its own beneath the title, where no data are."""
+    bottom, top = figure.room_inches
+    columns = legend_columns([str(handle.get_label()) for handle in handles])
+    figure.room_inches = (bottom, top - math.ceil(len(handles) / columns) * (SMALL * LEADING + 0.05))
+    _give_room(figure)
     figure.legend(
         handles=list(handles),
         loc="upper left",
-        bbox_to_anchor=(MARGIN_INCHES / PAGE_INCHES, figure.legend_top),
+        bbox_to_anchor=(MARGIN_INCHES / PAGE_INCHES, top / figure.get_size_inches()[1]),
         ncols=columns,
         borderaxespad=0.3,
         borderpad=0.0,
@@ -121,12 +158,26 @@ def legend(figure: ChartFigure, handles: Sequence[Artist], columns: int) -> None
     )
 
 
+def legend_columns(labels: Sequence[str]) -> int:
+    """Return how many columns of these labels fit into the width of a page.
+
+    >>> legend_columns(["p50", "p95", "p99"]), legend_columns(["x" * 60, "y" * 60])
+    (3, 1)
+    """
+    for columns in range(len(labels), 1, -1):
+        rows = math.ceil(len(labels) / columns)
+        widest = [max(map(len, labels[n : n + rows])) for n in range(0, len(labels), rows)]
+        if sum(LEGEND_POINTS + CHARACTER_POINTS * characters for characters in widest) < PAGE_INCHES * 72:
+            return columns
+    return 1
+
+
 def given_axes(ax: Axes | Sequence[Axes], counts: Sequence[int], what: str) -> list[Axes]:
     """Return the user's axes as a list. Raises InputError when their number does not fit."""
     from ...models.errors import InputError
 
-    flat: Any = getattr(ax, "flat", ax)
-    axes: list[Axes] = [ax] if hasattr(ax, "plot") else list(flat)
+    many: Any = getattr(ax, "flat", ax)
+    axes: list[Axes] = list([ax] if hasattr(ax, "plot") else many)
     if len(axes) not in counts:
         wanted = " or ".join(str(c) for c in counts)
         raise InputError(f"found {len(axes)} axes, {wanted} are needed: {what}", "ax")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .footer import footer
 from .selection import Row, records
-from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, house_style, legend, own_figure, page
+from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, finish, house_style, own_figure, page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +28,10 @@ def draw(result: Result, ax: Axes | None) -> Figure:
         _curves(ax, rows)
         return own_figure(ax)
     with house_style():
-        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON), legend_rows=2)
+        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON))
         own = figure.subplots()
         _curves(own, rows)
-        legend(figure, own.get_legend_handles_labels()[0], 2)
+        finish(figure, own.get_legend_handles_labels()[0])
     return figure
 
 
@@ -40,7 +40,9 @@ def title(rows: list[Row]) -> str:
     parts = []
     for station, group in groupby(rows, key=lambda row: str(row["bottleneck"])):
         lengths = [row["packet_bytes"] for row in group]
-        parts.append((station, f" at {lengths[0]} to {lengths[-1]} bytes" if lengths[1:] else f" at {lengths[0]} bytes"))
+        parts.append(
+            (station, f" at {lengths[0]} to {lengths[-1]} bytes" if lengths[1:] else f" at {lengths[0]} bytes")
+        )
     found = parts[0][0] if len(parts) == 1 else ", ".join(station + where for station, where in parts)
     most = max(rows, key=lambda row: row["throughput_bps"])
     ends = f"ESP {rows[0]['sender']} → {rows[0]['receiver']}"
@@ -52,15 +54,28 @@ def _curves(ax: Axes, rows: list[Row]) -> None:
     shaper = [row["shaper_bps"] / 1e6 for row in rows]
     if shaper[0] == shaper[0]:
         ax.axhline(
-            shaper[0], color=ORANGE, linestyle="-", linewidth=4, alpha=0.6, label=f"licence shaper, {shaper[0]:g} Mbit/s"
+            shaper[0],
+            color=ORANGE,
+            linestyle="-",
+            linewidth=4,
+            alpha=0.6,
+            label=f"licence shaper, {shaper[0]:g} Mbit/s",
         )
     wire = [row["wire_bps"] / 1e6 for row in rows]
     inner = [row["throughput_bps"] / 1e6 for row in rows]
     analytic = [row["analytic_bps"] / 1e6 for row in rows]
-    ax.plot(lengths, wire, color=BLACK, linestyle="--", marker="s", label="on the wire (ESP packets, outer IP included)")
+    ax.plot(
+        lengths, wire, color=BLACK, linestyle="--", marker="s", label="on the wire (ESP packets, outer IP included)"
+    )
     ax.plot(lengths, inner, color=BLUE, marker="o", label="inside the tunnel (inner IP packets)")
     ax.plot(
-        lengths, analytic, color=VERMILION, linestyle="none", marker="+", markersize=8, label="inside, computed from the service times alone"
+        lengths,
+        analytic,
+        color=VERMILION,
+        linestyle="none",
+        marker="+",
+        markersize=8,
+        label="inside, computed from the service times alone",
     )
     for row in rows:
         if row["esp_bytes"] > ETHERNET_MTU:

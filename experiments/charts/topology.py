@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .footer import footer
 from .selection import Row
-from .style import BLACK, GREY, SKY, house_style, own_figure, page
+from .style import BLACK, GREY, SKY, finish, house_style, own_figure, page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ def draw(result: Result, ax: Axes | None) -> Figure:
         height = SMALL_INCHES if routers <= 2 else LARGE_INCHES
         figure = page(height, title(result), footer(result, LEANING_ON))
         _draw(figure.subplots(), result)
+        finish(figure)
     return figure
 
 
@@ -43,9 +44,7 @@ def title(result: Result) -> str:
 
 def _assumed(result: Result, link: Row) -> bool:
     a, b = link["ends"]
-    names = {
-        v["name"] for v in result.manifest["values"] if v["owner"] == "topology" and v["kind"] == "assumed"
-    }
+    names = {v["name"] for v in result.manifest["values"] if v["owner"] == "topology" and v["kind"] == "assumed"}
     return any(name.endswith((f"{a} - {b}", f"{b} - {a}")) for name in names)
 
 
@@ -63,7 +62,7 @@ def _places(nodes: list[Row]) -> dict[str, tuple[float, float]]:
     places |= {name: (-1.0, 0.0) for name in routers if name not in places}
     inner: nx.Graph[str] = nx.Graph()
     inner.add_nodes_from(others)
-    middle = nx.circular_layout(inner, scale=0.35) if len(others) > 1 else {name: (0.0, 0.0) for name in others}
+    middle = nx.circular_layout(inner, scale=0.35) if len(others) > 1 else dict.fromkeys(others, (0.0, 0.0))
     return places | {name: (float(xy[0]), float(xy[1])) for name, xy in middle.items()}
 
 
