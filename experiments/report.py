@@ -50,7 +50,7 @@ def set_up_messages(result: Result, tunnel: int = 0) -> pd.DataFrame:
     """Return the messages of the attempt that decided over a tunnel: those until it was up or refused."""
     session = result.sessions.iloc[tunnel]
     messages = result.messages
-    ours = messages[
+    ours: pd.DataFrame = messages[
         messages["sender"].isin((session["initiator"], session["responder"]))
         & messages["receiver"].isin((session["initiator"], session["responder"]))
         & messages["exchange"].isin(("IKE_SA_INIT", "IKE_AUTH"))

@@ -19,7 +19,7 @@ from ..models.topology import LinkSettings
 from ..models.traffic import Flow
 from ..simulate import data_plane, sessions
 from ..simulate.control_plane import run_control_plane
-from ..simulate.deployment import Deployment, build
+from ..simulate.deployment import Deployment, RouterPlan, build
 from ..simulate.queues import QueueStatistics
 from ..simulate.records import Row, frame
 from . import esp_study
@@ -269,7 +269,7 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
                 "hardware_digest": plan.cost.profile.digest,
                 "licence": plan.cost.licence,
                 "implementation": plan.implementation.name,
-                "interfaces": _interfaces(plan.config),
+                "interfaces": _interfaces(plan),
             }
             for name, plan in deployment.routers.items()
         },
@@ -282,18 +282,18 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
     }
 
 
-def _interfaces(config: RouterConfig) -> dict[str, dict[str, Any]]:
-    """Return what ``show`` needs of each tunnel interface: source interface, PFS, fragmentation."""
+def _interfaces(plan: RouterPlan) -> dict[str, dict[str, Any]]:
+    """Return what ``show`` needs of each protected interface and cannot find in a table."""
+    tunnels = {tunnel.name: tunnel for tunnel in plan.policy.tunnels}
     found = {}
-    for interface in config.interfaces.values():
+    for interface in plan.config.interfaces.values():
         if interface.tunnel_protection is not None:
-            ipsec = config.ipsec_profiles.get(interface.tunnel_protection)
+            tunnel = tunnels.get(interface.name)
             found[interface.name] = {
                 "source": interface.tunnel_source,
-                "protection": interface.tunnel_protection,
-                "profile": ipsec.ikev2_profile if ipsec else None,
-                "pfs_group": ipsec.pfs_group if ipsec else None,
-                "fragmentation_mtu": config.fragmentation_mtu,
+                "local_address": str(tunnel.local_address) if tunnel else None,
+                "remote_address": str(tunnel.remote_address) if tunnel else None,
+                "fragmentation_mtu": plan.config.fragmentation_mtu,
             }
     return found
 

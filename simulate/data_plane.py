@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 COLUMNS: dict[str, str] = {
     "time_s": "float64",
+    "end_s": "float64",
     "flow": "str",
     "sender": "str",
     "receiver": "str",
@@ -90,7 +91,8 @@ def run_traffic(
 ) -> tuple[list[Row], list[QueueStatistics]]:
     """Pass every flow through its tunnel.
 
-    Returns the rows of the packets table (one a bin, direction and SA) and the statistics of every station.
+    Returns the rows of the packets table (one a bin, direction and SA; ``time_s`` and ``end_s`` are its first and last
+    packet) and the statistics of every station.
     Raises InputError for a flow with too many packets.
     """
     rows: list[Row] = []
@@ -242,6 +244,7 @@ def _rows(
         rows.append(
             {
                 "time_s": float(times_s[block.start]),
+                "end_s": float(times_s[block.stop - 1]),
                 "flow": flow.name,
                 "sender": sender,
                 "receiver": receiver,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .footer import footer
 from .lanes import draw_lanes, lanes_of, packets_of
 from .rekey import first_rekey, zoom
-from .selection import Row
+from .selection import Row, between
 from .style import (
     BLACK,
     BLUE,
@@ -77,7 +77,9 @@ def title(result: Result, session: Row, packets: list[Row]) -> str:
     if session["up"]:
         what += f"{session['child_rekeys']} Child SA and {session['ike_rekeys']} IKE SA rekeys"
     else:
-        what += f"down at the end, {session['attempts']} attempts"
+        notifies = {e["notify"] for e in between(result, "events", session) if e["event"] == "refused"}
+        why = f", refused with {' or '.join(sorted(notifies))}" if notifies else ""
+        what += f"down at the end, {session['attempts']} attempts{why}"
     if packets:
         offered, no_sa, sent, delivered = (
             sum(row[name] for row in packets) for name in ("offered", "no_sa", "sent", "delivered")

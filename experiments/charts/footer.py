@@ -55,6 +55,8 @@ def _assumed_lines(values: list[Row], leaning_on: Sequence[str]) -> list[str]:
     named: list[str] = []
     lines: list[str] = []
     for value in by_weight(assumed, leaning_on):
+        if named and _group(value, leaning_on) == len(leaning_on):
+            break
         named.append(_text(value, value["name"] in shared))
         rest = len(assumed) - len(named)
         text = f"Assumed: {len(assumed)} of {len(values)} inputs, such as {'; '.join(named)}"
@@ -103,5 +105,6 @@ def _width(value: Row) -> float:
 def _text(value: Row, ambiguous: bool) -> str:
     owner = f"{value['owner']} " if ambiguous else ""
     # Hard spaces keep a value and its range on one line.
-    spread = f" ({value['spread']})".replace(" ", "\u00a0") if value["spread"] else ""
-    return f"{owner}{value['name'].removeprefix('parameters.')} {value['value']:g}{spread}"
+    spread = f" ({value['spread']})" if value["spread"] else ""
+    number = f" {value['value']:g}{spread}".replace(" ", "\u00a0")
+    return owner + value["name"].removeprefix("parameters.") + number

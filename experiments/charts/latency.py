@@ -69,7 +69,7 @@ def _panels(result: Result, curves: list[list[Row]], tops: list[Axes], bottoms: 
     for place, rows in enumerate(curves):
         _latency(tops[place], rows)
         if place == 0:
-            tops[0].set_ylabel(f"one-way latency less\n{_propagation(result, rows)}:\nrouters and queues (ms)")
+            tops[0].set_ylabel(f"one-way latency less {_propagation(result, rows)}:\nrouters and queues (ms)")
         lowest = bottoms[place] if bottoms else tops[place]
         if bottoms:
             _loss(lowest, rows)
@@ -84,7 +84,7 @@ def _propagation(result: Result, rows: list[Row]) -> str:
         1 for v in result.manifest["values"] if v["kind"] == "assumed" and v["owner"] == "topology" and v["unit"] == "s"
     )
     how = " (assumed)" if guessed >= len(result.manifest["topology"]["links"]) else " (partly assumed)"
-    return f"{rows[0]['propagation_s'] * 1e3:g} ms propagation{how if guessed else ''}"
+    return f"{rows[0]['propagation_s'] * 1e3:g} ms\npropagation{how if guessed else ''}"
 
 
 def _latency(ax: Axes, rows: list[Row]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 import textwrap
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .footer import footer
@@ -62,6 +63,8 @@ BAR_WIDTH = 0.045
 LABEL_CHARACTERS = 29
 #: Where the arrow of a lost message ends, as a fraction of its way.
 LOST_AT = 0.72
+#: Where an arrow is labelled, as a fraction of its way: nearer to the sender, away from the answer.
+LABEL_AT = 0.46
 X_LIMITS = (-0.98, 1.98)
 #: Heights of the figure. [inch]
 LEAST_HEIGHT, MOST_HEIGHT, STRIPS, PER_WORK = 5.2, 9.2, 1.4, 0.62
@@ -171,8 +174,8 @@ def _arrow(ax: Axes, message: Row, arrival_s: float, scale: TimeScale, sides: di
     slope = math.degrees(math.atan2((y1 - y0) * math.copysign(1.0, x1 - x0), abs(x1 - x0)))
     for text, side, points in ((above, "bottom", 1.5), (below, "top", -2.5)):
         ax.text(
-            (x0 + x1) / 2,
-            (y0 + y1) / 2,
+            x0 + LABEL_AT * (x1 - x0),
+            y0 + LABEL_AT * (y1 - y0),
             text,
             transform=ax.transData + ScaledTranslation(0, points / 72, own_figure(ax).dpi_scale_trans),
             ha="center",
@@ -243,28 +246,25 @@ def _bar(ax: Axes, work: Row, x: float, scale: TimeScale) -> None:
     from matplotlib.patches import Rectangle
 
     known = set(ax.get_legend_handles_labels()[1])
+    left = x - BAR_WIDTH / 2
     begin_s = work["start_s"]
-    for operation, duration_s in work["operations"]:
-        name = operation.split()[0]
-        kind = next((k for k, (_, _, names) in WORK.items() if name in names), "message handling")
+    for kind, group in groupby(work["operations"], key=lambda operation: _kind(operation[0])):
+        end_s = begin_s + sum(duration_s for _, duration_s in group)
+        low, high = scale(begin_s), scale(end_s)
         colour, hatch, _ = WORK[kind]
-        low, high = scale(begin_s), scale(begin_s + duration_s)
-        ax.add_patch(
-            Rectangle(
-                (x - BAR_WIDTH / 2, low),
-                BAR_WIDTH,
-                high - low,
-                facecolor=colour,
-                hatch=hatch,
-                edgecolor=GREY,
-                linewidth=0.3,
-                zorder=2,
-                label="" if kind in known else kind,
-            )
+        part = Rectangle(
+            (left, low), BAR_WIDTH, high - low, facecolor=colour, hatch=hatch, edgecolor=GREY, linewidth=0.3
         )
+        part.set_zorder(2)
+        part.set_label("" if kind in known else kind)
+        ax.add_patch(part)
         known.add(kind)
-        begin_s += duration_s
+        begin_s = end_s
     low, high = scale(work["start_s"]), scale(work["end_s"])
-    ax.add_patch(
-        Rectangle((x - BAR_WIDTH / 2, low), BAR_WIDTH, high - low, fill=False, edgecolor=BLACK, linewidth=0.7, zorder=3)
-    )
+    frame = Rectangle((left, low), BAR_WIDTH, high - low, fill=False, edgecolor=BLACK, linewidth=0.7, zorder=3)
+    ax.add_patch(frame)
+
+
+def _kind(operation: str) -> str:
+    name = operation.split()[0]
+    return next((kind for kind, (_, _, names) in WORK.items() if name in names), "message handling")

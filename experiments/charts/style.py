@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ LEADING = 1.3 / 72
 TITLE_CHARACTERS = 84
 SUBTITLE_CHARACTERS = 112
 #: Width of a character of small type, and of everything else that an entry of a legend needs. [point]
-CHARACTER_POINTS, LEGEND_POINTS = 4.8, 38.0
+CHARACTER_POINTS, LEGEND_POINTS = 4.5, 38.0
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -164,9 +165,12 @@ def legend_columns(labels: Sequence[str]) -> int:
     >>> legend_columns(["p50", "p95", "p99"]), legend_columns(["x" * 60, "y" * 60])
     (3, 1)
     """
-    for columns in range(len(labels), 1, -1):
-        rows = math.ceil(len(labels) / columns)
-        widest = [max(map(len, labels[n : n + rows])) for n in range(0, len(labels), rows)]
+    for rows in range(1, len(labels)):
+        columns = math.ceil(len(labels) / rows)
+        # Columns are filled one after the other; the first ones take what is left over.
+        full = len(labels) % columns or columns
+        ends = [n * rows if n <= full else full * rows + (n - full) * (rows - 1) for n in range(columns + 1)]
+        widest = [max(map(len, labels[a:b])) for a, b in pairwise(ends)]
         if sum(LEGEND_POINTS + CHARACTER_POINTS * characters for characters in widest) < PAGE_INCHES * 72:
             return columns
     return 1
@@ -176,8 +180,8 @@ def given_axes(ax: Axes | Sequence[Axes], counts: Sequence[int], what: str) -> l
     """Return the user's axes as a list. Raises InputError when their number does not fit."""
     from ...models.errors import InputError
 
-    many: Any = getattr(ax, "flat", ax)
-    axes: list[Axes] = list([ax] if hasattr(ax, "plot") else many)
+    many: Any = [ax] if hasattr(ax, "plot") else getattr(ax, "flat", ax)
+    axes: list[Axes] = list(many)
     if len(axes) not in counts:
         wanted = " or ".join(str(c) for c in counts)
         raise InputError(f"found {len(axes)} axes, {wanted} are needed: {what}", "ax")

@@ -10,7 +10,7 @@ from itertools import pairwise
 #: A wait longer than this fraction of all the active time is shortened ...
 LONG = 0.3
 #: ... to this fraction of it.
-SHORT = 0.07
+SHORT = 0.045
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,163 @@
+"""``show crypto ikev2 sa | session | stats`` (fact sheet F.1 to F.4)."""
+
+from __future__ import annotations
+
+from ..models.algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
+from ..models.implementation import load_implementation
+from .snapshot import Row, Snapshot
+
+_HEADER = "Tunnel-id Local                 Remote                fvrf/ivrf            Status "
+_ANY_PORT = 65535
+_RULE = "-" * 80
+
+
+def ikev2_sa(state: Snapshot, *, detailed: bool) -> str:
+    """Return the IKE SAs of a router."""
+    lines = [" IPv4 Crypto IKEv2  SA ", ""]
+    for ike in state.ike_sas:
+        lines += [_HEADER, *_sa_lines(state, ike)]
+        if detailed:
+            lines += _detail_lines(state, ike)
+        lines.append("")
+    lines.append(" IPv6 Crypto IKEv2  SA ")
+    return "\n".join(lines) + "\n"
+
+
+def ikev2_session(state: Snapshot, *, detailed: bool) -> str:
+    """Return the sessions of a router: each peer with its IKE SAs and Child SAs."""
+    lines = [" IPv4 Crypto IKEv2 Session ", ""]
+    sessions: dict[int, list[Row]] = {}
+    for ike in state.ike_sas:
+        sessions.setdefault(state.session_id(ike), []).append(ike)
+    for number, sas in sessions.items():
+        children = [child for ike in sas for child in state.children_of(ike)]
+        status = "UP-ACTIVE" if children else "UP-IDLE"
+        counts = f"IKE count:{len(sas)}, CHILD count:{len(children)}"
+        lines += [f"Session-id:{number}, Status:{status}, {counts}", ""]
+        for ike in sas:
+            lines += [_HEADER, *_sa_lines(state, ike)]
+            if detailed:
+                lines += _detail_lines(state, ike)
+            for child in state.children_of(ike):
+                lines += _child_lines(child, detailed=detailed)
+            lines.append("")
+    lines.append(" IPv6 Crypto IKEv2 Session ")
+    return "\n".join(lines) + "\n"
+
+
+def _sa_lines(state: Snapshot, ike: Row) -> list[str]:
+    local, remote = f"{ike['local_address']}/500", f"{ike['remote_address']}/500"
+    cipher, prf = ENCRYPTIONS[ike["encryption"]], PRFS[ike["prf"]]
+    size = f", keysize: {cipher.key_bits}" if cipher.key_bits else ""
+    hashing = INTEGRITIES[ike["integrity"]].ios if ike["integrity"] else "None"
+    age_s = int(state.time_s - ike["established_s"])
+    return [
+        f"{state.tunnel_id(ike):<10}{local:<22}{remote:<22}{'none/none':<21}{'READY':<7}",
+        f"      Encr: {cipher.ios}{size}, PRF: {prf.name.upper()}, Hash: {hashing}, DH Grp:{ike['group']},"
+        " Auth sign: PSK, Auth verify: PSK",
+        f"      Life/Active Time: {int(ike['lifetime_s'])}/{age_s} sec",
+    ]
+
+
+def _detail_lines(state: Snapshot, ike: Row) -> list[str]:
+    ours, theirs = state.message_ids(ike)
+    settings = state.settings()
+    window = round(load_implementation(settings["implementation"]).values.window.value)
+    fragments = any(i["fragmentation_mtu"] for i in settings["interfaces"].values())
+
+    def both(label: str, one: int, other: int) -> str:
+        return f"      {f'Local {label}:':<19}{one:<15}{f'Remote {label}:':<20}{other:<10}"
+
+    return [
+        f"      CE id: {1000 + state.tunnel_id(ike)}, Session-id: {state.session_id(ike)}",
+        "      Status Description: Negotiation done",
+        f"      Local spi: {ike['spi_local']}       Remote spi: {ike['spi_remote']}",
+        f"      Local id: {ike['local_identity']}",
+        f"      Remote id: {ike['remote_identity']}",
+        both("req msg id", ours, theirs),
+        both("next msg id", ours, theirs),
+        both("req queued", ours, theirs),
+        both("window", window, window),
+        f"      DPD configured for {int(ike['dpd_interval_s'])} seconds, retry {int(ike['dpd_retry_s'])}",
+        "      IETF Std Fragmentation  enabled." if fragments else "      Fragmentation not  configured.",
+        "      Dynamic Route Update: enabled",
+        "      Extended Authentication not configured.",
+        "      NAT-T is not detected  ",
+        "      Cisco Trust Security SGT is disabled",
+        f"      Initiator of SA : {'Yes' if ike['initiator'] else 'No'}",
+    ]
+
+
+def _child_lines(child: Row, *, detailed: bool) -> list[str]:
+    def selector(text: str) -> str:
+        first, _, rest = text.partition("-")
+        last, _, _ = rest.partition("/")
+        return f"{first}/0 - {last}/{_ANY_PORT}"
+
+    lines = [
+        f"Child sa: local selector  {selector(child['local_selectors'])}",
+        f"          remote selector {selector(child['remote_selectors'])}",
+        f"          ESP spi in/out: 0x{child['spi_in']:X}/0x{child['spi_out']:X}  ",
+    ]
+    if not detailed:
+        return lines
+    cipher = ENCRYPTIONS[child["encryption"]]
+    size = f", keysize: {cipher.key_bits}" if cipher.key_bits else ""
+    hashing = INTEGRITIES[child["integrity"]].ios if child["integrity"] else "None"
+    return [
+        *lines,
+        "          AH spi in/out: 0x0/0x0  ",
+        "          CPI in/out: 0x0/0x0  ",
+        f"          Encr: {cipher.ios}{size}, esp_hmac: {hashing}",
+        f"          ah_hmac: None, comp: IPCOMP_NONE, mode {child['mode']}",
+    ]
+
+
+def ikev2_stats(state: Snapshot) -> str:
+    """Return the counters of negotiations. A session that was rekeyed keeps the direction of its set-up."""
+    values = load_implementation(state.settings()["implementation"]).values
+    attempts = state.events("attempt")
+    accepted_out = state.events("ike_established")
+    ours = set(attempts["spi_local"])
+    out_ok = int(accepted_out["spi_local"].isin(ours).sum())
+    in_ok = len(accepted_out) - out_ok
+    out_failed = len(state.events("attempt_failed"))
+    half_open = state.events("half_open")
+    refused = state.events("refused")
+    dropped = len(state.events("rejected_by_admission"))
+    cookies = len(state.events("cookie_demanded"))
+    in_total = len(half_open) + int((refused["spi_i"] == "").sum()) + dropped
+    in_rejected = len(refused) + dropped
+    active_in = sum(1 for ike in state.ike_sas if not ike["initiator"])
+    active_out = len(state.ike_sas) - active_in
+    negotiating_in = max(len(half_open) - in_ok - int((refused["spi_i"] != "").sum()), 0)
+    negotiating_out = max(len(attempts) - out_ok - out_failed, 0)
+    most = f"{round(values.max_in_negotiation_incoming.value)}/{round(values.max_in_negotiation_outgoing.value)}"
+    return "\n".join(
+        [
+            _RULE,
+            f"{'':26}Crypto IKEv2 SA Statistics",
+            _RULE,
+            f"System Resource Limit:   {0:<9}Max IKEv2 SAs: {0:<9}Max in nego(in/out): {most}",
+            _sa_count("incoming", active_in, negotiating_in),
+            _sa_count("outgoing", active_out, negotiating_out),
+            _requests("Incoming", in_total, in_ok, in_rejected),
+            _requests("Outgoing", len(attempts), out_ok, out_failed),
+            f"Rejected IKEv2 Requests: {dropped:<9}rsrc low:      {0:<9}SA limit:    {dropped:<8}",
+            f"IKEv2 packets dropped at dispatch: {0:<8}",
+            f"Incoming Requests dropped as LOW Q limit reached : {0:<8}",
+            f"Incoming IKEV2 Cookie Challenged Requests: {cookies:<8}",
+            f"    accepted: {0:<9}rejected: {0:<9}rejected no cookie: {cookies:<8}",
+            f"Total Deleted sessions of Cert Revoked Peers: {0:<8}",
+            "",
+        ]
+    )
+
+
+def _sa_count(direction: str, active: int, negotiating: int) -> str:
+    total = active + negotiating
+    return f"Total {direction} IKEv2 SA Count:    {total:<9}active:        {active:<9}negotiating: {negotiating:<6}"
+
+
+def _requests(direction: str, total: int, accepted: int, rejected: int) -> str:
+    return f"{direction} IKEv2 Requests: {total:<9}accepted:      {accepted:<9}rejected:    {rejected:<8}"
