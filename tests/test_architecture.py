@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import flexvpn_sim
 import pytest
+
+import flexvpn_sim
 
 PACKAGE = Path(flexvpn_sim.__file__).parent
 LAYERS = ["models", "hardware", "simulate", "experiments"]
@@ -54,7 +55,7 @@ def test_lower_layers_do_not_know_the_event_engine(layer: str) -> None:
         assert "simpy" not in names, path
 
 
-def test_the_check_of_import_directions_can_fail(tmp_path: Path) -> None:
+def test_the_check_of_import_directions_can_fail() -> None:
     source = PACKAGE / "models" / "errors.py"
     assert "simulate.router" not in imported(source)
     assert "models.ikev2.sa" in imported(PACKAGE / "simulate" / "router.py")

@@ -129,7 +129,9 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
 def test_another_seed_gives_another_run(tmp_path: Path) -> None:
     spis = set()
     for seed in (1, 2):
-        flexvpn_sim("run", PAPER / "working", "--duration", "10s", "--seed", seed, "-o", tmp_path / str(seed), "--no-esp")
+        flexvpn_sim(
+            "run", PAPER / "working", "--duration", "10s", "--seed", seed, "-o", tmp_path / str(seed), "--no-esp"
+        )
         done = flexvpn_sim("show", tmp_path / str(seed), "HQ", "crypto ikev2 sa detailed")
         spis.add(next(line for line in done.stdout.splitlines() if "Local spi" in line))
     assert len(spis) == 2

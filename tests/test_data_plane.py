@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-import flexvpn_sim as fv
 import pytest
+
+import flexvpn_sim as fv
 from flexvpn_sim.simulate.data_plane import outbound_steps
 
 WORKING = Path(str(files("flexvpn_sim.experiments.paper"))) / "working"

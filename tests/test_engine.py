@@ -6,14 +6,15 @@ import math
 from importlib.resources import files
 from pathlib import Path
 
-import flexvpn_sim as fv
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flexvpn_sim as fv
 from flexvpn_sim.models.randomness import GOLDEN, MASK64, Stream, hash64, hash64_array, make_key, uniform
 from flexvpn_sim.simulate.agenda import Agenda, Rank
 from flexvpn_sim.simulate.queues import FifoQueue
-from hypothesis import given
-from hypothesis import strategies as st
 
 WORKING = Path(str(files("flexvpn_sim.experiments.paper"))) / "working"
 NS = 1_000_000_000

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 
 import pytest
+from pair import Pair, endpoint, ike
+
 from flexvpn_sim.models.algorithms import GROUPS
 from flexvpn_sim.models.ikev2.events import Event
 from flexvpn_sim.models.ikev2.identity import Identity
@@ -30,7 +32,6 @@ from flexvpn_sim.models.ikev2.policy import ChildPolicy, DpdPolicy
 from flexvpn_sim.models.ikev2.proposals import EspProposal, IkeProposal, Suite
 from flexvpn_sim.models.ikev2.sa import Task
 from flexvpn_sim.models.secret import Secret
-from pair import Pair, endpoint, ike
 
 DATA = Path(__file__).parent / "data" / "testbed_messages.csv"
 

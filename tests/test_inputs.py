@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from flexvpn_sim.experiments.scenario import Scenario, TrafficYaml, read_scenario
 from flexvpn_sim.models.errors import InputError, unknown_name
 from flexvpn_sim.models.implementation import (
@@ -21,7 +23,6 @@ from flexvpn_sim.models.secret import Secret
 from flexvpn_sim.models.units import bits_per_second, octets, seconds
 from flexvpn_sim.models.values import Ledger, Value
 from flexvpn_sim.models.yaml_input import read_text
-from pydantic import ValidationError
 
 WORKING = Path(str(files("flexvpn_sim.experiments.paper"))) / "working"
 

@@ -6,8 +6,9 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-import flexvpn_sim as fv
 import pytest
+
+import flexvpn_sim as fv
 from flexvpn_sim.experiments.show import full_command
 
 WORKING = Path(str(files("flexvpn_sim.experiments.paper"))) / "working"

@@ -6,8 +6,9 @@ from importlib.resources import files
 from ipaddress import IPv4Address
 from pathlib import Path
 
-import flexvpn_sim as fv
 import pytest
+
+import flexvpn_sim as fv
 from flexvpn_sim.models.ikev2.identity import Identity, IdentityMatch
 from flexvpn_sim.models.implementation import Implementation, load_implementation
 from flexvpn_sim.models.ios.config import RouterConfig
