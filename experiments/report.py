@@ -63,7 +63,8 @@ def set_up_messages(result: Result, tunnel: int = 0) -> pd.DataFrame:
     established = up[(up["router"] == session["initiator"]) & up["initiator"] & (up["generation"] == 0)]
     if session["up"] and len(established):
         spi = established["spi_local"].iloc[0]
-    return ours[ours["spi_i"] == spi]
+    own: pd.DataFrame = ours[ours["spi_i"] == spi]
+    return own
 
 
 def messages_table(result: Result) -> Table:

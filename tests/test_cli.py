@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,12 +48,12 @@ def change(path: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A result directory of an hour and a half with charts."""
     directory = tmp_path_factory.mktemp("results") / "paper"
     done = flexvpn_sim("run", PAPER / "working", "--duration", "5400s", "-o", directory)
     assert done.returncode == 0, done.stderr
-    yield directory
+    return directory
 
 
 def test_the_working_configurations_come_up_in_four_messages() -> None:

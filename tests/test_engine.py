@@ -37,7 +37,7 @@ def test_ties_are_ordered_by_rank_and_entity_and_never_by_insertion() -> None:
         agenda, log = Agenda(), []
         for place in order:
             rank, entity = wanted[place]
-            agenda.at(5, rank, entity, lambda key=wanted[place]: log.append(key))
+            agenda.at(5, rank, entity, lambda key=wanted[place], log=log: log.append(key))
         agenda.run(10)
         assert log == wanted
 

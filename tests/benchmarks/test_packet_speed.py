@@ -95,7 +95,7 @@ def test_a_station_with_random_arrivals_is_60_times_as_fast_as_plain_simpy_and_g
     assert np.count_nonzero(np.isnan(expected)) > 100
     np.testing.assert_allclose(waits[: expected.size], expected, atol=1e-12)
     kernel_pps = waits.size / kernel_s
-    print(f"\nSimPy {simpy_pps:,.0f} packet/s, kernel {kernel_pps:,.0f} packet/s: {kernel_pps / simpy_pps:.0f} x")  # noqa: T201
+    print(f"\nSimPy {simpy_pps:,.0f} packet/s, kernel {kernel_pps:,.0f} packet/s: {kernel_pps / simpy_pps:.0f} x")
     assert kernel_pps > 60.0 * simpy_pps
 
 
@@ -109,6 +109,6 @@ def test_ten_million_packets_through_a_path_of_one_station_are_40_times_as_fast_
     simpy_pps = 100_000 / (time.process_time() - begun_s)
     result, path_s = timed(lambda: path.run(times_s, lengths))
     path_pps = times_s.size / path_s
-    print(f"\nSimPy {simpy_pps:,.0f} packet/s, path {path_pps:,.0f} packet/s: {path_pps / simpy_pps:.0f} x")  # noqa: T201
+    print(f"\nSimPy {simpy_pps:,.0f} packet/s, path {path_pps:,.0f} packet/s: {path_pps / simpy_pps:.0f} x")
     assert result.delivered + result.stations[0].drops == times_s.size
     assert path_pps > 40.0 * simpy_pps
