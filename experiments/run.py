@@ -17,12 +17,12 @@ from ..models.ios.pseudonyms import pseudonymous_copies
 from ..models.ios.reader import read_folder
 from ..models.topology import LinkSettings
 from ..models.traffic import Flow
-from ..simulate import data_plane, sessions
+from ..simulate import sessions
 from ..simulate.control_plane import run_control_plane
 from ..simulate.deployment import Deployment, RouterPlan, build
+from ..simulate.flows import PACKET_COLUMNS, check_flow
 from ..simulate.queues import QueueStatistics
 from ..simulate.records import Row, frame
-from . import esp_study
 from .result import INPUTS, RESULT_SCHEMA, Result, load_result
 from .scenario import LinkYaml, RouterSettings, Scenario, read_scenario
 
@@ -147,11 +147,15 @@ def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
             raise unknown_name("router", name, names)
     everyone = scenario.routers.get("*", RouterSettings())
     search = [Path(p) for p in scenario.profiles]
+    loaded: dict[str, HardwareProfile] = {}
     hardware, implementations, licences = {}, {}, {}
     for config in configs:
         name = config.hostname
         own = scenario.routers.get(name, RouterSettings())
-        hardware[name] = _hardware(name, own.hardware or everyone.hardware or DEFAULT_HARDWARE, search)
+        profile = own.hardware or everyone.hardware or DEFAULT_HARDWARE
+        if profile not in loaded:
+            loaded[profile] = _hardware(name, profile, search)
+        hardware[name] = loaded[profile]
         chosen = own.implementation or everyone.implementation or implementation_for_version(config.version)
         implementations[name] = load_implementation(chosen)
         licence = own.licence or everyone.licence
@@ -198,7 +202,7 @@ def _simulate(
     duration_s = scenario.duration
     flows = _flows(scenario, deployment) if traffic else []
     for flow in flows:
-        data_plane.check_flow(deployment, flow)
+        check_flow(deployment, flow)
     tick = (lambda now_s: progress("control plane", now_s / duration_s)) if progress else None
     control = run_control_plane(deployment, duration_s, tick)
     recorder = control.recorder
@@ -206,15 +210,18 @@ def _simulate(
     queues: list[QueueStatistics] = list(control.queues)
     packet_rows: list[Row] = []
     if flows:
+        # The packet kernels are compiled code: half a second that only packets should pay for.
+        from ..simulate.data_plane import run_traffic
+
         if progress:
             progress("packets", 0.0)
         # About 1,440 bins a run: a minute each over a day.
         bin_s = max(control.ended_s / 1440, 1.0)
-        packet_rows, stations = data_plane.run_traffic(deployment, child_rows, flows, control.ended_s, bin_s)
+        packet_rows, stations = run_traffic(deployment, child_rows, flows, control.ended_s, bin_s)
         queues += stations
     tables = recorder.tables()
     tables["sessions"] = frame(sessions.session_rows(deployment, recorder), sessions.COLUMNS)
-    tables["packets"] = frame(packet_rows, data_plane.COLUMNS)
+    tables["packets"] = frame(packet_rows, PACKET_COLUMNS)
     if esp:
         tables.update(_esp_tables(deployment, child_rows, progress))
     tables["queues"] = frame([_queue_row(q) for q in queues], QUEUE_COLUMNS)
@@ -227,6 +234,8 @@ def _queue_row(queue: QueueStatistics) -> Row:
 
 
 def _esp_tables(deployment: Deployment, child_rows: list[Row], progress: Progress | None) -> dict[str, Any]:
+    from . import esp_study
+
     latency: list[Row] = []
     throughput: list[Row] = []
     child = next((c for c in child_rows if c["initiator"]), None)

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..models.errors import InputError, unknown_name
 from ..models.values import Value
-from ..models.yaml_input import line_of, load_yaml, read_yaml, validate
+from ..models.yaml_input import place, read_yaml
 
 #: Source of what is only remembered; such a value is always assumed.
 RECOLLECTION = "recollection"
@@ -238,6 +238,8 @@ def _profile_files(search: Sequence[Path]) -> dict[str, Path]:
     shipped = Path(str(files(__package__) / "profiles"))
     found: dict[str, Path] = {}
     for folder in (*search, shipped):
+        if not folder.is_dir():
+            raise InputError("no such folder with hardware profiles", str(folder))
         for path in sorted(folder.glob("*.yaml")):
             if path.name != "sources.yaml":
                 found.setdefault(path.stem, path)
@@ -261,17 +263,17 @@ def load_profile(name: str, search: Sequence[Path] = ()) -> HardwareProfile:
         if name not in known:
             raise unknown_name("hardware profile", name, known)
         path = known[name]
-    document = load_yaml(path)
-    profile = validate(document, HardwareProfile, path)
-    _check_sources(profile, document, path)
+    profile = read_yaml(path, HardwareProfile)
+    _check_sources(profile, path)
     return profile
 
 
-def _check_sources(profile: HardwareProfile, document: Any, path: Path) -> None:
+def _check_sources(profile: HardwareProfile, path: Path) -> None:
     sources = load_sources(path.parent)
     for location, value in _values(profile, ()):
-        where = f"{path}:{line_of(document, (*location, 'source'))}"
         if value.source == RECOLLECTION and value.kind != "assumed":
-            raise InputError(f"{'.'.join(location)}: what is only remembered is assumed, not {value.kind}", where)
+            message = f"{'.'.join(location)}: what is only remembered is assumed, not {value.kind}"
+            raise InputError(message, place(path, (*location, "source")))
         if value.source != RECOLLECTION and value.source not in sources:
+            where = place(path, (*location, "source"))
             raise unknown_name("source", value.source, [*sources, RECOLLECTION], where)

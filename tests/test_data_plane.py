@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import flexvpn_sim as fv
-from flexvpn_sim.simulate.data_plane import outbound_steps
+from flexvpn_sim.simulate.flows import outbound_steps
 
 WORKING = Path(str(files("flexvpn_sim.experiments.paper"))) / "working"
 NAN = float("nan")

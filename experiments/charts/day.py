@@ -14,8 +14,11 @@ from .selection import Row, between
 from .style import (
     BLACK,
     BLUE,
+    GREEN,
     GREY,
+    ORANGE,
     PALE,
+    PURPLE,
     SKY,
     VERMILION,
     finish,
@@ -33,11 +36,14 @@ if TYPE_CHECKING:
     from ..result import Result
 
 LEANING_ON = ("rekey_", "topology: ", "retransmit", "parameters.control.", "start: ")
-#: Colour, line style and width of the quantiles, there and back: equal lines are seen through each other.
-LATENCY = {"p50": ((BLUE, "-", 4.0), (SKY, "-", 2.5)), "p99": ((VERMILION, "--", 1.5), (BLACK, ":", 1.0))}
+#: Colour, line style and width of the quantiles of each flow and direction: equal lines are seen through each other.
+LATENCY = {
+    "p50": ((BLUE, "-", 4.5), (SKY, "-", 3.0), (PURPLE, "-", 2.0), (GREEN, "-", 1.2)),
+    "p99": ((VERMILION, "--", 1.6), (BLACK, ":", 1.4), (ORANGE, "-.", 1.2), (GREY, (0, (1, 1)), 1.0)),
+}
 #: Bins of packets are drawn at most so fine.
 BINS = 144
-LANE_INCHES, PACKETS_INCHES, LATENCY_INCHES, ZOOM_INCHES, STRIPS_INCHES = 0.42, 1.2, 1.2, 1.2, 1.5
+LANE_INCHES, PACKETS_INCHES, LATENCY_INCHES, ZOOM_INCHES = 0.46, 1.25, 1.35, 1.6
 
 
 def draw(result: Result, session: Row, ax: Axes | Sequence[Axes] | None) -> Figure:
@@ -54,7 +60,7 @@ def draw(result: Result, session: Row, ax: Axes | Sequence[Axes] | None) -> Figu
     extra = [ZOOM_INCHES] if rekey else []
     with house_style():
         figure = page(
-            sum(heights + extra) + STRIPS_INCHES,
+            sum(heights + extra),
             title(result, session, packets),
             footer(result, LEANING_ON),
         )
@@ -73,7 +79,7 @@ def title(result: Result, session: Row, packets: list[Row]) -> str:
     """Return the finding: how often it was rekeyed or refused, and what the packets met."""
     ended_s = result.manifest["ended_s"]
     unit_s, unit = time_unit(ended_s)
-    what = f"{session['initiator']} → {session['responder']}, {ended_s / unit_s:g} {unit}: "
+    what = f"{session['initiator']} → {session['responder']}, {ended_s / unit_s:.3g} {unit}: "
     if session["up"]:
         what += f"{session['child_rekeys']} Child SA and {session['ike_rekeys']} IKE SA rekeys"
     else:
@@ -152,7 +158,9 @@ def _latency(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> Non
             own_ms = [row[f"latency_{name}_s"] * 1e3 for row in rows]
             label = f"{name} {flow + ', ' if several else ''}{sender} → {receiver}"
             times = [row["time_s"] / unit_s for row in rows]
-            ax.plot(times, own_ms, color=colour, linestyle=line, linewidth=width, label=label)
+            ax.plot(
+                times, own_ms, color=colour, linestyle=line, linewidth=width, label=label, zorder=2 + (name == "p99")
+            )
             most_ms = max(most_ms, *own_ms)
     if not flows:
         ax.text(ended_s / unit_s / 2, 0.5, "no packet was delivered", ha="center", va="center", color=GREY)

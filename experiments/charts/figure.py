@@ -11,8 +11,12 @@ NOTEBOOK_DPI = 110
 class ChartFigure(Figure):
     """A figure that a notebook shows without pyplot."""
 
-    #: Bottom and top of the room for axes. [inch]
-    room_inches: tuple[float, float] = (0.0, 0.0)
+    #: Height of the room for axes. [inch]
+    axes_inches: float = 0.0
+    #: Title and subtitle, wrapped.
+    above: tuple[str, str] = ("", "")
+    #: The footer, wrapped.
+    below: str = ""
 
     def _repr_png_(self) -> bytes:
         from .style import render

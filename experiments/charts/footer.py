@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..result import Result
 
 #: Characters of 8 pt that fit into the width of a page.
-LINE = 116
+LINE = 114
 #: Lines that the assumed inputs may take.
 ASSUMED_LINES = 2
 #: Routers named one by one; the rest is counted.
@@ -107,4 +107,5 @@ def _text(value: Row, ambiguous: bool) -> str:
     # Hard spaces keep a value and its range on one line.
     spread = f" ({value['spread']})" if value["spread"] else ""
     number = f" {value['value']:g}{spread}".replace(" ", "\u00a0")
-    return owner + value["name"].removeprefix("parameters.") + number
+    name = str(value["name"]).removeprefix("parameters.").replace(" - ", "\u00a0-\u00a0")
+    return owner + name + number

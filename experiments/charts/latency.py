@@ -23,7 +23,7 @@ BAND, CAPACITY = "95 % interval (replications)", "capacity (load 1.0)"
 LEGEND = (*QUANTILES, BAND, CAPACITY)
 #: Where an interval that reaches 0 is cut off, as a fraction of its mean: the scale is logarithmic.
 LEAST = 0.3
-HEIGHT_INCHES = 4.3
+AXES_INCHES = 3.0
 
 
 def draw(result: Result, ax: Axes | Sequence[Axes] | None, packets: str | None) -> Figure:
@@ -41,13 +41,13 @@ def draw(result: Result, ax: Axes | Sequence[Axes] | None, packets: str | None) 
         _panels(result, curves, axes[:n], axes[n:])
         return own_figure(axes[0])
     with house_style():
-        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON), hspace=0.03, w_pad=0.03)
+        figure = page(AXES_INCHES, title(rows), footer(result, LEANING_ON))
         grid: Any = figure.subplots(2, len(curves), sharey="row", sharex="col", squeeze=False, height_ratios=(3, 1))
         _panels(result, curves, list(grid[0]), list(grid[1]))
         handles, labels = grid[0][0].get_legend_handles_labels()
         # Of the bands, which share one label, the last stands for all.
         known = dict(zip(labels, handles, strict=True))
-        finish(figure, [known[name] for name in LEGEND])
+        finish(figure, [known[name] for name in LEGEND], hspace=0.03, w_pad=0.03)
     return figure
 
 

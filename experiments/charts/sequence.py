@@ -62,12 +62,12 @@ DOMINANT = 0.1
 BAR_WIDTH = 0.045
 LABEL_CHARACTERS = 29
 #: Where the arrow of a lost message ends, as a fraction of its way.
-LOST_AT = 0.72
+LOST_AT = 0.8
 #: Where an arrow is labelled, as a fraction of its way: nearer to the sender, away from the answer.
 LABEL_AT = 0.46
 X_LIMITS = (-0.98, 1.98)
-#: Heights of the figure. [inch]
-LEAST_HEIGHT, MOST_HEIGHT, STRIPS, PER_WORK = 5.2, 9.2, 1.4, 0.62
+#: Heights of the axes, the names of the routers included; a work and a wait need so much of it.
+LEAST_INCHES, MOST_INCHES, HEADING_INCHES, WORK_INCHES, WAIT_INCHES = 4.2, 7.9, 0.25, 0.55, 0.28
 
 
 def draw(result: Result, set_up: SetUp, ax: Axes | None) -> Figure:
@@ -76,15 +76,17 @@ def draw(result: Result, set_up: SetUp, ax: Axes | None) -> Figure:
         from ...models.errors import InputError
 
         raise InputError(f"no message was sent: {set_up.session['reason']}", "tunnel")
+    usual_s = _usual_flight_s(result, set_up)
     if ax is not None:
         inches = own_figure(ax).get_size_inches()[1] * ax.get_position().height
-        _draw(ax, set_up, inches)
+        _draw(ax, set_up, usual_s, inches)
         return own_figure(ax)
     with house_style():
-        height = min(max(LEAST_HEIGHT, STRIPS + PER_WORK * len(set_up.works)), MOST_HEIGHT)
+        again = sum(1 for m in set_up.messages if m["transmission"])
+        height = min(max(LEAST_INCHES, WORK_INCHES * len(set_up.works) + WAIT_INCHES * again), MOST_INCHES)
         figure = page(height, title(set_up), footer(result, LEANING_ON), subtitle=set_up.session["reason"])
         own = figure.subplots()
-        _draw(own, set_up, height - STRIPS)
+        _draw(own, set_up, usual_s, height - HEADING_INCHES)
         handles, labels = own.get_legend_handles_labels()
         found = dict(zip(labels, handles, strict=True))
         finish(figure, [found[name] for name in WORK if name in found])
@@ -98,7 +100,9 @@ def title(set_up: SetUp) -> str:
     count = sum(1 for m in set_up.messages if m["transmission"] == 0)
     n_bytes = sum(m["ike_bytes"] for m in set_up.messages if m["transmission"] == 0)
     again = len(set_up.messages) - count
-    what = f"{count} messages, {n_bytes} bytes of IKE" + (f", {_counted(again, 'retransmission')}" if again else "")
+    what = f"{_counted(count, 'message')}, {n_bytes} bytes of IKE" + (
+        f", {_counted(again, 'retransmission')}" if again else ""
+    )
     if set_up.installed.get(session["initiator"]) is not None:
         return f"{ends}: up {milliseconds(session['setup_s'])} after the first message ({what})"
     why = f"refused, {set_up.notify}" if set_up.notify else "no tunnel"
@@ -106,21 +110,23 @@ def title(set_up: SetUp) -> str:
 
 
 def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count}\u00a0{noun}" + ("" if count == 1 else "s")
 
 
-def _flights(messages: list[Row]) -> list[tuple[Row, float]]:
-    """Return each message with its arrival; that of a lost one is where it would have been."""
-    known = [m["arrival_s"] - m["time_s"] for m in messages if not m["lost"]]
-    usual_s = statistics.median(known) if known else 0.01
-    return [(m, m["time_s"] + usual_s if m["lost"] else m["arrival_s"]) for m in messages]
+def _usual_flight_s(result: Result, set_up: SetUp) -> float:
+    """Return how long a lost message would have been under way: as the others, else the delay of its links. [s]"""
+    known = [m["arrival_s"] - m["time_s"] for m in set_up.messages if not m["lost"]]
+    if known:
+        return float(statistics.median(known))
+    ends = {set_up.session["initiator"], set_up.session["responder"]}
+    return math.fsum(link["delay_s"] for link in result.manifest["topology"]["links"] if ends & set(link["ends"]))
 
 
-def _draw(ax: Axes, set_up: SetUp, inches: float) -> None:
-    flights = _flights(set_up.messages)
+def _draw(ax: Axes, set_up: SetUp, usual_s: float, inches: float) -> None:
+    flights = [(m, m["time_s"] + usual_s if m["lost"] else m["arrival_s"]) for m in set_up.messages]
     active = [(m["time_s"], arrival_s) for m, arrival_s in flights]
     active += [(w["arrival_s"], w["end_s"]) for w in set_up.works]
-    scale = time_scale(active)
+    scale = time_scale(active, WAIT_INCHES / inches)
     session = set_up.session
     sides = {session["initiator"]: 0.0, session["responder"]: 1.0}
     for router, x in sides.items():
@@ -172,10 +178,11 @@ def _arrow(ax: Axes, message: Row, arrival_s: float, scale: TimeScale, sides: di
     below += f", send {message['transmission'] + 1}" if message["transmission"] else ""
     below += f", {notify}" if failed else ", lost" if message["lost"] else ""
     slope = math.degrees(math.atan2((y1 - y0) * math.copysign(1.0, x1 - x0), abs(x1 - x0)))
+    place = 0.5 if message["lost"] else LABEL_AT
     for text, side, points in ((above, "bottom", 1.5), (below, "top", -2.5)):
         ax.text(
-            x0 + LABEL_AT * (x1 - x0),
-            y0 + LABEL_AT * (y1 - y0),
+            x0 + place * (x1 - x0),
+            y0 + place * (y1 - y0),
             text,
             transform=ax.transData + ScaledTranslation(0, points / 72, own_figure(ax).dpi_scale_trans),
             ha="center",

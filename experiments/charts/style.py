@@ -26,7 +26,7 @@ ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "
 
 #: Width of a printed page of two columns. [inch]
 PAGE_INCHES = 7.16
-MARGIN_INCHES = 0.08
+MARGIN_INCHES, GAP_INCHES = 0.08, 0.04
 #: Smallest type. [point]
 SMALL = 8
 TITLE = 10
@@ -85,26 +85,56 @@ def render(figure: Figure, file_format: Literal["png", "svg"], dpi: float = 100)
     return buffer.getvalue()
 
 
-def page(height_inches: float, title: str, footer: str, *, subtitle: str = "", **layout: float) -> ChartFigure:
-    """Return a figure with its title and footer; the axes that are added share the room between them."""
+def page(axes_inches: float, title: str, footer: str, *, subtitle: str = "") -> ChartFigure:
+    """Return a figure whose axes share a room of this height; `finish` adds what stands above and below."""
     from .figure import ChartFigure
 
-    figure = ChartFigure(figsize=(PAGE_INCHES, height_inches), layout="constrained")
-    titles = _balanced(title, TITLE_CHARACTERS)
-    subtitles = "\n".join(textwrap.wrap(subtitle, SUBTITLE_CHARACTERS))
-    left = MARGIN_INCHES / PAGE_INCHES
-    top = height_inches - MARGIN_INCHES
-    figure.text(left, top / height_inches, titles, fontsize=TITLE, fontweight="bold", va="top", gid="title")
-    top -= (titles.count("\n") + 1) * TITLE * LEADING + 0.03
-    if subtitles:
-        figure.text(left, top / height_inches, subtitles, fontsize=SMALL, va="top", gid="subtitle")
-        top -= (subtitles.count("\n") + 1) * SMALL * LEADING
-    bottom = MARGIN_INCHES
-    figure.text(left, bottom / height_inches, footer, fontsize=SMALL, color=GREY, va="bottom", gid="footer")
-    bottom += (footer.count("\n") + 1) * SMALL * LEADING + 0.06
-    figure.room_inches = (bottom, top)
-    _give_room(figure, **layout)
+    figure = ChartFigure(figsize=(PAGE_INCHES, axes_inches), layout="constrained")
+    figure.axes_inches = axes_inches
+    figure.above = (_balanced(title, TITLE_CHARACTERS), "\n".join(textwrap.wrap(subtitle, SUBTITLE_CHARACTERS)))
+    figure.below = footer
     return figure
+
+
+def finish(figure: ChartFigure, handles: Sequence[Artist] = (), **layout: float) -> None:
+    """Add title, legend and footer in strips of their own, where no data are, and fix the places of the axes.
+
+    The solver of the layout adds its terms in an order that depends on memory addresses, so its results differ in the
+    last bits from one drawing to the next; rounded, they do not.
+    """
+    title, subtitle = figure.above
+    columns = legend_columns([str(handle.get_label()) for handle in handles])
+    strips = [_lines(title) * TITLE * LEADING + GAP_INCHES, _lines(subtitle) * SMALL * LEADING]
+    strips.append(math.ceil(len(handles) / columns) * (SMALL * LEADING + GAP_INCHES))
+    bottom = MARGIN_INCHES + _lines(figure.below) * SMALL * LEADING + 2 * GAP_INCHES
+    height = MARGIN_INCHES + sum(strips) + figure.axes_inches + bottom
+    figure.set_size_inches(PAGE_INCHES, height)
+    left, top = MARGIN_INCHES / PAGE_INCHES, 1 - MARGIN_INCHES / height
+    figure.text(left, top, title, fontsize=TITLE, fontweight="bold", va="top", gid="title")
+    figure.text(left, top - strips[0] / height, subtitle, va="top", gid="subtitle")
+    figure.text(left, MARGIN_INCHES / height, figure.below, color=GREY, va="bottom", gid="footer")
+    if handles:
+        figure.legend(
+            handles=list(handles),
+            loc="upper left",
+            bbox_to_anchor=(left, top - (strips[0] + strips[1]) / height),
+            ncols=columns,
+            borderaxespad=0.3,
+            borderpad=0.0,
+            handlelength=2.4,
+            columnspacing=1.4,
+        )
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0, bottom / height, 1, figure.axes_inches / height), **layout)
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        x, y, across, up = (round(value, PLACES) for value in ax.get_position().bounds)
+        ax.set_position((x, y, across, up))
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + 1 if text else 0
 
 
 def _balanced(text: str, characters: int) -> str:
@@ -117,55 +147,13 @@ def _balanced(text: str, characters: int) -> str:
     return "\n".join(lines)
 
 
-def _give_room(figure: ChartFigure, **layout: float) -> None:
-    """Keep the axes out of the strips of title, legend and footer."""
-    bottom, top = figure.room_inches
-    height = figure.get_size_inches()[1]
-    engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, bottom / height, 1, (top - bottom) / height), **layout)
-
-
-def finish(figure: ChartFigure, handles: Sequence[Artist] = ()) -> None:
-    """Add the legend and fix the places of the axes.
-
-    The solver of the layout adds its terms in an order that depends on memory addresses, so its results differ in the
-    last bits from one drawing to the next; rounded, they do not.
-    """
-    if handles:
-        _legend(figure, handles)
-    engine: Any = figure.get_layout_engine()
-    engine.execute(figure)
-    figure.set_layout_engine("none")
-    for ax in figure.axes:
-        left, bottom, width, height = (round(value, PLACES) for value in ax.get_position().bounds)
-        ax.set_position((left, bottom, width, height))
-
-
-def _legend(figure: ChartFigure, handles: Sequence[Artist]) -> None:
-    """Put the legend into a strip of its own beneath the title, where no data are."""
-    bottom, top = figure.room_inches
-    columns = legend_columns([str(handle.get_label()) for handle in handles])
-    figure.room_inches = (bottom, top - math.ceil(len(handles) / columns) * (SMALL * LEADING + 0.05))
-    _give_room(figure)
-    figure.legend(
-        handles=list(handles),
-        loc="upper left",
-        bbox_to_anchor=(MARGIN_INCHES / PAGE_INCHES, top / figure.get_size_inches()[1]),
-        ncols=columns,
-        borderaxespad=0.3,
-        borderpad=0.0,
-        handlelength=2.4,
-        columnspacing=1.4,
-    )
-
-
 def legend_columns(labels: Sequence[str]) -> int:
     """Return how many columns of these labels fit into the width of a page.
 
     >>> legend_columns(["p50", "p95", "p99"]), legend_columns(["x" * 60, "y" * 60])
     (3, 1)
     """
-    for rows in range(1, len(labels)):
+    for rows in range(1, len(labels) + 1):
         columns = math.ceil(len(labels) / rows)
         # Columns are filled one after the other; the first ones take what is left over.
         full = len(labels) % columns or columns

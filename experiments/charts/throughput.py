@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..result import Result
 
 LEANING_ON = ("parameters.forwarding.", "parameters.symmetric.ciphers", "parameters.symmetric.hmacs", "shaper.")
-HEIGHT_INCHES = 3.7
+AXES_INCHES = 2.5
 #: An ESP packet that is longer leaves as two fragments. [bytes]
 ETHERNET_MTU = 1500
 
@@ -28,7 +28,7 @@ def draw(result: Result, ax: Axes | None) -> Figure:
         _curves(ax, rows)
         return own_figure(ax)
     with house_style():
-        figure = page(HEIGHT_INCHES, title(rows), footer(result, LEANING_ON))
+        figure = page(AXES_INCHES, title(rows), footer(result, LEANING_ON))
         own = figure.subplots()
         _curves(own, rows)
         finish(figure, own.get_legend_handles_labels()[0])

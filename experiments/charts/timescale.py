@@ -7,10 +7,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: A wait longer than this fraction of all the active time is shortened ...
+#: A wait longer than this fraction of all the active time is shortened;
 LONG = 0.3
-#: ... to this fraction of it.
-SHORT = 0.045
+#: all of them together take at most this fraction of the height.
+MOST = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,11 @@ class TimeScale:
         return ticks
 
 
-def time_scale(active: list[tuple[float, float]]) -> TimeScale:
-    """Return the scale for these (begin, end) in which something happens. [s]"""
+def time_scale(active: list[tuple[float, float]], wait_share: float) -> TimeScale:
+    """Return the scale for these (begin, end) in which something happens. [s]
+
+    ``wait_share``: a shortened wait takes this fraction of the whole height.
+    """
     merged: list[list[float]] = []
     for begin, end in sorted(active):
         if merged and begin <= merged[-1][1]:
@@ -54,9 +57,11 @@ def time_scale(active: list[tuple[float, float]]) -> TimeScale:
     knots = sorted({merged[0][0], merged[-1][1], *(t for wait in waits for t in wait)})
     if len(knots) == 1:
         knots.append(knots[0] + total_s)
+    share = min(wait_share, MOST / max(len(waits), 1))
+    short = total_s * share / (1 - len(waits) * share)
     heights = [0.0]
     for begin, end in pairwise(knots):
-        heights.append(heights[-1] + (SHORT * total_s if (begin, end) in waits else end - begin))
+        heights.append(heights[-1] + (short if (begin, end) in waits else end - begin))
     return TimeScale(tuple(knots), tuple(heights), tuple(waits))
 
 
