@@ -7,9 +7,10 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import flexvpn_sim as fv
 import pytest
 import simpy
+
+import flexvpn_sim as fv
 
 PAPER = Path(str(files("flexvpn_sim.experiments.paper")))
 HOUR_S = 3600.0
