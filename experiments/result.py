@@ -77,7 +77,8 @@ class Result:
         sessions = self.tables["sessions"]
         up = int(sessions["up"].sum())
         noun = "tunnel is" if len(sessions) == 1 else "tunnels are"
-        return f"{up} of {len(sessions)} {noun} up at the end of {self.manifest['ended_s']:g} s"
+        cut = " (interrupted)" if self.manifest["interrupted"] else ""
+        return f"{up} of {len(sessions)} {noun} up at the end of {self.manifest['ended_s']:g} s{cut}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints: the tunnels, the verdict and how sure it is."""
@@ -93,6 +94,7 @@ class Result:
             "up": self.up,
             "seed": self.manifest["seed"],
             "duration_s": self.manifest["ended_s"],
+            "interrupted": self.manifest["interrupted"],
             "tunnels": tunnels,
             "routers": self.manifest["routers"],
             "queues": [{k: _plain(v) for k, v in row.items()} for row in self.tables["queues"].to_dict("records")],

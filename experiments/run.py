@@ -90,6 +90,8 @@ def rerun(directory: Path, progress: Progress | None = None) -> tuple[Result, li
     from .result import digest, to_parquet
 
     old = load_result(directory)
+    if old.manifest["interrupted"]:
+        raise InputError("was interrupted, so that it cannot be repeated; run its scenario again", str(directory))
     scenario = Scenario.model_validate(old.manifest["scenario"])
     with tempfile.TemporaryDirectory() as folder:
         for name, text in old.inputs.items():
@@ -222,10 +224,13 @@ def _simulate(
     tables = recorder.tables()
     tables["sessions"] = frame(sessions.session_rows(deployment, recorder), sessions.COLUMNS)
     tables["packets"] = frame(packet_rows, PACKET_COLUMNS)
-    if esp:
-        tables.update(_esp_tables(deployment, child_rows, progress))
+    interrupted = control.interrupted
+    if esp and not interrupted:
+        curves, interrupted = _esp_tables(deployment, child_rows, progress)
+        tables.update(curves)
     tables["queues"] = frame([_queue_row(q) for q in queues], QUEUE_COLUMNS)
     manifest = _manifest(scenario, deployment, control.ended_s, {"traffic": traffic, "esp": esp})
+    manifest["interrupted"] = interrupted
     return Result(tables, manifest)
 
 
@@ -233,11 +238,15 @@ def _queue_row(queue: QueueStatistics) -> Row:
     return {column: getattr(queue, column) for column in QUEUE_COLUMNS}
 
 
-def _esp_tables(deployment: Deployment, child_rows: list[Row], progress: Progress | None) -> dict[str, Any]:
+def _esp_tables(
+    deployment: Deployment, child_rows: list[Row], progress: Progress | None
+) -> tuple[dict[str, Any], bool]:
+    """Return the tables of the ESP study, and whether it was interrupted."""
     from . import esp_study
 
     latency: list[Row] = []
     throughput: list[Row] = []
+    interrupted = False
     child = next((c for c in child_rows if c["initiator"]), None)
     if child is not None:
         choice = esp_study.TunnelChoice(
@@ -252,12 +261,17 @@ def _esp_tables(deployment: Deployment, child_rows: list[Row], progress: Progres
             if progress:
                 progress("ESP study", done / total)
 
-        latency = esp_study.latency_rows(deployment, choice, progress=tick)
-        throughput = esp_study.throughput_rows(deployment, choice, progress=tick)
-    return {
+        # The cheaper table first, so that an interrupted study leaves at least that.
+        try:
+            throughput = esp_study.throughput_rows(deployment, choice, progress=tick)
+            latency = esp_study.latency_rows(deployment, choice, progress=tick)
+        except KeyboardInterrupt:
+            interrupted = True
+    curves = {
         "latency": frame(latency, esp_study.LATENCY_COLUMNS),
         "throughput": frame(throughput, esp_study.THROUGHPUT_COLUMNS),
     }
+    return curves, interrupted
 
 
 def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, options: dict[str, bool]) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from .router import Router
 
 @dataclass(slots=True)
 class ControlPlaneRun:
-    """What a run of the control plane produced. ``ended_s`` is earlier than asked when it was interrupted."""
+    """What a run of the control plane produced. ``ended_s`` is earlier than asked when it was ``interrupted``."""
 
     recorder: Recorder
     queues: list[QueueStatistics]
     ended_s: float
+    interrupted: bool
 
 
 class _Underlay:
@@ -85,12 +86,13 @@ def run_control_plane(
         agenda.at(nanoseconds(time_s), Rank.START, entity, action)
     tick = (lambda now_ns: progress(now_ns / NS_PER_S)) if progress else None
     ended_ns = nanoseconds(duration_s)
+    interrupted = False
     try:
         agenda.run(ended_ns, tick)
     except KeyboardInterrupt:
-        ended_ns = agenda.now
+        ended_ns, interrupted = agenda.now, True
     queues = [routers[name].control_cpu.statistics(ended_ns) for name in sorted(routers)]
-    return ControlPlaneRun(recorder, queues, ended_ns / NS_PER_S)
+    return ControlPlaneRun(recorder, queues, ended_ns / NS_PER_S, interrupted)
 
 
 def _starter(router: Router, interface: str) -> Callable[[], None]:

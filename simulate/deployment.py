@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -85,7 +85,6 @@ class Deployment:
     seed: int = 1
     replication: int = 0
     draw: int = 0
-    notes: list[str] = field(default_factory=list)
 
 
 def build(

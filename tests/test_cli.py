@@ -322,3 +322,23 @@ def test_a_folder_is_no_file_for_a_scenario(tmp_path: Path) -> None:
     path = tmp_path / "HQ.cfg"
     path.write_text("hostname HQ\n")
     assert "a folder of router configurations or a scenario" in refused("run", path)
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
+    """The printed configuration is tried again and again for ten days: long enough to be interrupted."""
+    import signal
+    import time
+
+    target = tmp_path / "cut"
+    command = [sys.executable, "-m", "flexvpn_sim.experiments.cli", "run", PAPER / "published", "--no-traffic"]
+    options = ["--duration", "240h", "-o", target, "--json"]
+    process = subprocess.Popen([*map(str, command), *map(str, options)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    result = json.loads(out)
+    assert result["interrupted"]
+    assert 0 < result["duration_s"] < 240 * 3600
+    assert (target / "manifest.json").is_file()
+    assert "was interrupted" in refused("rerun", target)
