@@ -58,7 +58,8 @@ def time_scale(active: list[tuple[float, float]], wait_share: float) -> TimeScal
     if len(knots) == 1:
         knots.append(knots[0] + total_s)
     share = min(wait_share, MOST / max(len(waits), 1))
-    short = total_s * share / (1 - len(waits) * share)
+    drawn_s = sum(end - begin for begin, end in pairwise(knots) if (begin, end) not in waits)
+    short = drawn_s * share / (1 - len(waits) * share)
     heights = [0.0]
     for begin, end in pairwise(knots):
         heights.append(heights[-1] + (short if (begin, end) in waits else end - begin))
