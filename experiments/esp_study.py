@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.traffic import IMIX, Flow, Kind
-from ..simulate.data_plane import link_spec
+from ..simulate.data_plane import GRE_HEADER_BYTES, link_spec
 from ..simulate.deployment import Deployment
 from ..simulate.kernels import FlowArrivals
 from ..simulate.packet_path import PacketPath, PathResult, bottleneck, saturation_pps, tunnel_path
@@ -78,6 +78,7 @@ class TunnelChoice:
     encryption: str
     integrity: str
     mode: str
+    gre: bool
 
 
 def study_path(deployment: Deployment, choice: TunnelChoice, replication: int = 0) -> PacketPath:
@@ -89,6 +90,7 @@ def study_path(deployment: Deployment, choice: TunnelChoice, replication: int = 
         integrity=choice.integrity,
         link=link_spec(deployment, choice.sender, choice.receiver),
         mode="transport" if choice.mode == "transport" else "tunnel",
+        gre_bytes=GRE_HEADER_BYTES if choice.gre else 0,
         sender_name=choice.sender,
         receiver_name=choice.receiver,
         seed=deployment.seed,

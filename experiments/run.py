@@ -20,7 +20,7 @@ from ..models.traffic import Flow
 from ..simulate import sessions
 from ..simulate.control_plane import run_control_plane
 from ..simulate.deployment import Deployment, RouterPlan, build
-from ..simulate.flows import PACKET_COLUMNS, check_flow
+from ..simulate.flows import PACKET_COLUMNS, carries_gre, check_flow
 from ..simulate.queues import QueueStatistics
 from ..simulate.records import Row, frame
 from .result import INPUTS, RESULT_SCHEMA, Result, load_result
@@ -250,7 +250,12 @@ def _esp_tables(
     child = next((c for c in child_rows if c["initiator"]), None)
     if child is not None:
         choice = esp_study.TunnelChoice(
-            child["router"], child["peer"], child["encryption"], child["integrity"], child["mode"]
+            child["router"],
+            child["peer"],
+            child["encryption"],
+            child["integrity"],
+            child["mode"],
+            carries_gre(child),
         )
         total = len(esp_study.LATENCY_SIZES) * len(esp_study.LOADS) + len(esp_study.THROUGHPUT_SIZES)
         done = 0
@@ -292,6 +297,7 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
                 "hardware_digest": plan.cost.profile.digest,
                 "licence": plan.cost.licence,
                 "implementation": plan.implementation.name,
+                "ikev2": _ikev2(plan),
                 "interfaces": _interfaces(plan),
             }
             for name, plan in deployment.routers.items()
@@ -302,6 +308,17 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
         },
         "values": deployment.ledger.rows(),
         "versions": _versions(),
+    }
+
+
+def _ikev2(plan: RouterPlan) -> dict[str, int]:
+    """Return what ``show`` prints of a router's IKEv2 settings; 0 SAs: no limit is configured."""
+    values, most = plan.implementation.profile.values, plan.config.max_in_negotiation
+    return {
+        "window": plan.config.window or round(values.window.value),
+        "max_in_negotiation_incoming": most.get("incoming", round(values.max_in_negotiation_incoming.value)),
+        "max_in_negotiation_outgoing": most.get("outgoing", round(values.max_in_negotiation_outgoing.value)),
+        "max_sa": plan.config.max_sa or 0,
     }
 
 

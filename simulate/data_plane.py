@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+#: GRE without key, sequence number or checksum (RFC 2784). [bytes]
+GRE_HEADER_BYTES = 4
+
 #: More packets than this are not taken at once: they would need more memory than a laptop has.
 MOST_PACKETS = 50_000_000
 
@@ -103,6 +106,7 @@ def _direction(
         integrity=first.integrity,
         link=link_spec(deployment, sender, receiver),
         mode="transport" if first.mode == "transport" else "tunnel",
+        gre_bytes=GRE_HEADER_BYTES if first.gre else 0,
         sender_name=sender,
         receiver_name=receiver,
         seed=deployment.seed,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..models.errors import InputError
+from ..models.ios.to_ikev2 import GRE_PROTOCOL
 from ..models.traffic import Flow
 from .deployment import Deployment
 from .records import Row
@@ -42,6 +43,7 @@ class SaStep:
     encryption: str
     integrity: str
     mode: str
+    gre: bool = False
 
 
 def outbound_steps(child_rows: Sequence[Row], sender: str, receiver: str) -> list[SaStep]:
@@ -58,11 +60,17 @@ def outbound_steps(child_rows: Sequence[Row], sender: str, receiver: str) -> lis
     spans.sort(key=lambda span: span[0])
     steps: list[SaStep] = []
     for place, (since_s, until_s, child) in enumerate(spans):
-        steps.append(SaStep(since_s, child["spi_out"], child["encryption"], child["integrity"], child["mode"]))
+        suite = (child["encryption"], child["integrity"], child["mode"])
+        steps.append(SaStep(since_s, child["spi_out"], *suite, gre=carries_gre(child)))
         next_s = spans[place + 1][0] if place + 1 < len(spans) else math.inf
         if until_s < next_s:
             steps.append(SaStep(until_s, 0, "", "", ""))
     return steps
+
+
+def carries_gre(child: Row) -> bool:
+    """Return whether a Child SA protects GRE (protocol 47) and nothing else."""
+    return str(child["local_selectors"]).endswith(f"/{GRE_PROTOCOL}")
 
 
 def _end_s(child: Row) -> float:

@@ -30,6 +30,7 @@ def child(router: str, peer: str, spis: tuple[int, int], since_s: float, until_s
         "encryption": "aes-cbc-256",
         "integrity": "sha512",
         "mode": "tunnel",
+        "local_selectors": "0.0.0.0-255.255.255.255/0",
     }
 
 
@@ -135,3 +136,15 @@ def test_more_packets_than_memory_holds_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(fv.InputError, match="more than 50,000,000 packets"):
         fv.run(path)
+
+
+@pytest.mark.parametrize(("mode", "wire_bytes"), [("tunnel", 204), ("transport", 188)])
+def test_a_gre_tunnel_pays_for_its_own_headers(tmp_path: Path, mode: str, wire_bytes: int) -> None:
+    """100 bytes inside: tunnel mode 20 + 8 + 16 + pad16(20 + 4 + 100 + 2) + 32; transport mode pad16(4 + 100 + 2)."""
+    for source in WORKING.iterdir():
+        text = source.read_text().replace(" tunnel mode ipsec ipv4\n", "").replace(" mode tunnel\n", f" mode {mode}\n")
+        (tmp_path / source.name).write_text(text)
+    result = fv.run(tmp_path, duration_s=30)
+    sent = result.packets[result.packets["sent"] > 0]
+    assert (sent["wire_bytes"] == wire_bytes * sent["sent"]).all()
+    assert set(result.child_sas["mode"]) == {mode}
