@@ -286,6 +286,9 @@ def test_every_rekey_of_a_day_is_drawn(result: Callable[[str], Result]) -> None:
     assert rekey is not None and rekey.overlap_s > 0
     own = one.child_sas[one.child_sas["router"] == "HQ"].sort_values("installed_s")
     assert rekey.deleted_s["HQ"] == own["deleted_s"].iloc[0] and rekey.installed_s["HQ"] == own["installed_s"].iloc[1]
+    theirs = one.child_sas[one.child_sas["router"] == "icpedger02"].sort_values("installed_s")
+    both_until_s = min(own["deleted_s"].iloc[0], theirs["deleted_s"].iloc[0])
+    assert rekey.overlap_s == both_until_s - max(own["installed_s"].iloc[1], theirs["installed_s"].iloc[1])
     assert f"{rekey.overlap_s * 1e3:.3g} ms" in zoom.get_title(loc="left")
     assert first_rekey(result("short"), session_of(result("short"), 0)) is None
 
@@ -317,6 +320,8 @@ def test_a_sequence_has_every_message_and_every_work(result: Callable[[str], Res
     for work in shown.works:
         assert sum(s for _, s in work["operations"]) == pytest.approx(work["end_s"] - work["start_s"], abs=1e-8)
         assert any(text.startswith(work["step"]) for text in texts)
+    resent = [work for work in shown.works if work["step"] in ("retransmit request", "repeat response")]
+    assert len(resent) == session["retransmissions"]
     waits = [text for text in texts if "without a message" in text]
     assert len(waits) == {"lossy": 5, "silent": 5}.get(situation, 0)
 
@@ -346,7 +351,9 @@ def test_two_renderings_are_equal_whatever_the_users_settings(
     first = files_of(situation)
     assert sorted(first) == sorted(f"{c}.{e}" for c in AVAILABLE[situation] for e in ("png", "svg"))
     assert all(data.startswith(b"\x89PNG") for name, data in first.items() if name.endswith("png"))
-    with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "svg.fonttype": "path", "axes.grid": False}):
+    with matplotlib.rc_context(
+        {"font.size": 20, "lines.linewidth": 9, "svg.fonttype": "path", "axes.facecolor": "red"}
+    ):
         before = dict(matplotlib.rcParams)
         second = charts_of(result(situation))
         assert dict(matplotlib.rcParams) == before

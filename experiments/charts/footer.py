@@ -104,8 +104,7 @@ def _width(value: Row) -> float:
 
 def _text(value: Row, ambiguous: bool) -> str:
     owner = f"{value['owner']} " if ambiguous else ""
-    # Hard spaces keep a value and its range on one line.
     spread = f" ({value['spread']})" if value["spread"] else ""
-    number = f" {value['value']:g}{spread}".replace(" ", "\u00a0")
-    name = str(value["name"]).removeprefix("parameters.").replace(" - ", "\u00a0-\u00a0")
-    return owner + name + number
+    # Hard spaces keep a value and its range on one line.
+    number = f"{value['value']:g}{spread}".replace(" ", "\u00a0")
+    return f"{owner}{str(value['name']).removeprefix('parameters.')} {number}"
