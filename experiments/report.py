@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .result import Result
+from .selection import records, set_up
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import RenderableType
     from rich.table import Table
 
-Row = dict[str, Any]
+#: Operations that are named for each piece of work; the rest is added up.
+OPERATIONS_SHOWN = 4
 
 
 def sections(result: Result) -> list[tuple[str, RenderableType]]:
@@ -31,7 +32,7 @@ def sections(result: Result) -> list[tuple[str, RenderableType]]:
 def verdict_text(result: Result) -> str:
     """Return one line a tunnel: up or down, set-up time and bytes, or the reason."""
     lines = [result.verdict()]
-    for row in _records(result.sessions):
+    for row in records(result.sessions):
         ends = f"{row['initiator']} {row['initiator_interface']} - {row['responder']} {row['responder_interface']}"
         if row["up"]:
             rekeys = f"{row['child_rekeys']} Child SA and {row['ike_rekeys']} IKE SA rekeys"
@@ -46,31 +47,10 @@ def verdict_text(result: Result) -> str:
     return "\n".join(lines)
 
 
-def set_up_messages(result: Result, tunnel: int = 0) -> pd.DataFrame:
-    """Return the messages of the attempt that decided over a tunnel: those until it was up or refused."""
-    session = result.sessions.iloc[tunnel]
-    messages = result.messages
-    ours: pd.DataFrame = messages[
-        messages["sender"].isin((session["initiator"], session["responder"]))
-        & messages["receiver"].isin((session["initiator"], session["responder"]))
-        & messages["exchange"].isin(("IKE_SA_INIT", "IKE_AUTH"))
-    ]
-    first = ours[ours["sender"] == session["initiator"]]
-    if not len(first):
-        return ours.iloc[:0]
-    spi = first["spi_i"].iloc[0]
-    up = result.ike_sas
-    established = up[(up["router"] == session["initiator"]) & up["initiator"] & (up["generation"] == 0)]
-    if session["up"] and len(established):
-        spi = established["spi_local"].iloc[0]
-    own: pd.DataFrame = ours[ours["spi_i"] == spi]
-    return own
-
-
-def messages_table(result: Result) -> Table:
-    """Return the messages of the first tunnel's set-up with times and sizes."""
+def messages_table(result: Result, tunnel: int = 0) -> Table:
+    """Return the messages of a tunnel's set-up with times and sizes."""
     table = _table("time", "from", "to", "exchange", "id", "IKE B", "UDP B", "IP B", "payloads")
-    for row in _records(set_up_messages(result)):
+    for row in set_up(result, tunnel).messages:
         exchange = row["exchange"] + (" response" if row["response"] else " request")
         if row["transmission"]:
             exchange += f" (send {row['transmission'] + 1})"
@@ -83,18 +63,12 @@ def messages_table(result: Result) -> Table:
 
 
 def operations_table(result: Result, tunnel: int = 0) -> Table:
-    """Return the work of the first tunnel's set-up: when it began, what it was, how long each operation took."""
+    """Return the work of a tunnel's set-up: when it began, what it was, how long each operation took."""
     table = _table("start", "router", "work", "waited", "took", "of which")
-    messages = set_up_messages(result, tunnel)
-    if not len(messages):
-        return table
-    spi = messages["spi_i"].iloc[0]
-    works = result.works
-    operations = result.operations
-    for work in _records(works[(works["spi_i"] == spi) & (works["end_s"] <= messages["time_s"].max() + 1)]):
-        own = operations[operations["work"] == work["work"]].sort_values("duration_s", ascending=False, kind="stable")
-        parts = [f"{_ms(o['duration_s'])} {o['operation']}" for o in _records(own.head(4))]
-        rest_s = own["duration_s"].iloc[4:].sum()
+    for work in set_up(result, tunnel).works:
+        own = sorted(work["operations"], key=lambda o: -o[1])
+        parts = [f"{_ms(duration_s)} {name}" for name, duration_s in own[:OPERATIONS_SHOWN]]
+        rest_s = sum(duration_s for _, duration_s in own[OPERATIONS_SHOWN:])
         if rest_s:
             parts.append(f"{_ms(rest_s)} others")
         table.add_row(
@@ -113,7 +87,7 @@ def latency_table(result: Result) -> Table:
     table = _table("packets", "load", "offered", "delivered", "loss", "p50", "p95", "p99", "busiest station")
     latency = result.latency
     chosen = latency[latency["load"].isin((0.1, 0.5, 0.8, 0.95, 1.0, 1.1))]
-    for row in _records(chosen):
+    for row in records(chosen):
         table.add_row(
             row["packets"],
             f"{row['load']:.0%}",
@@ -129,7 +103,7 @@ def latency_table(result: Result) -> Table:
 def throughput_table(result: Result) -> Table:
     """Return ESP throughput by packet size and the station that limits it."""
     table = _table("inner B", "ESP B", "inner rate", "on the wire", "packets/s", "bottleneck")
-    for row in _records(result.throughput):
+    for row in records(result.throughput):
         table.add_row(
             str(row["packet_bytes"]),
             str(row["esp_bytes"]),
@@ -181,10 +155,6 @@ def _table(*columns: str) -> Table:
         right = column in numeric
         table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
     return table
-
-
-def _records(frame: pd.DataFrame) -> list[Row]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _short(payloads: str) -> str:

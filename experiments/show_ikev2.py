@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..models.algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
-from ..models.implementation import load_implementation
 from .snapshot import Row, Snapshot
 
 _HEADER = "Tunnel-id Local                 Remote                fvrf/ivrf            Status "
@@ -61,9 +60,10 @@ def _sa_lines(state: Snapshot, ike: Row) -> list[str]:
 
 def _detail_lines(state: Snapshot, ike: Row) -> list[str]:
     ours, theirs = state.message_ids(ike)
-    settings = state.settings()
-    window = round(load_implementation(settings["implementation"]).values.window.value)
-    fragments = any(i["fragmentation_mtu"] for i in settings["interfaces"].values())
+    ends = (state.settings(), state.settings(ike["peer"]))
+    windows = [end["ikev2"]["window"] for end in ends]
+    # Both ends must announce it, else it is not used (RFC 7383 2.3).
+    fragments = all(any(i["fragmentation_mtu"] for i in end["interfaces"].values()) for end in ends)
 
     def both(label: str, one: int, other: int) -> str:
         return f"      {f'Local {label}:':<19}{one:<15}{f'Remote {label}:':<20}{other:<10}"
@@ -77,7 +77,7 @@ def _detail_lines(state: Snapshot, ike: Row) -> list[str]:
         both("req msg id", ours, theirs),
         both("next msg id", ours, theirs),
         both("req queued", ours, theirs),
-        both("window", window, window),
+        both("window", *windows),
         f"      DPD configured for {int(ike['dpd_interval_s'])} seconds, retry {int(ike['dpd_retry_s'])}",
         "      IETF Std Fragmentation  enabled." if fragments else "      Fragmentation not  configured.",
         "      Dynamic Route Update: enabled",
@@ -115,43 +115,50 @@ def _child_lines(child: Row, *, detailed: bool) -> list[str]:
 
 def ikev2_stats(state: Snapshot) -> str:
     """Return the counters of negotiations. A session that was rekeyed keeps the direction of its set-up."""
-    values = load_implementation(state.settings()["implementation"]).values
-    attempts = state.events("attempt")
-    accepted_out = state.events("ike_established")
-    ours = set(attempts["spi_local"])
-    out_ok = int(accepted_out["spi_local"].isin(ours).sum())
-    in_ok = len(accepted_out) - out_ok
-    out_failed = len(state.events("attempt_failed"))
+    settings = state.settings()["ikev2"]
+    begun_out = set(state.events("attempt")["spi_local"])
     half_open = state.events("half_open")
     refused = state.events("refused")
+    # What is refused or dropped at its first message leaves no SA, only an event without an SPI.
+    turned_away = int((refused["spi_local"] == "").sum())
     dropped = len(state.events("rejected_by_admission"))
-    cookies = len(state.events("cookie_demanded"))
-    in_total = len(half_open) + int((refused["spi_i"] == "").sum()) + dropped
-    in_rejected = len(refused) + dropped
-    active_in = sum(1 for ike in state.ike_sas if not ike["initiator"])
-    active_out = len(state.ike_sas) - active_in
-    negotiating_in = max(len(half_open) - in_ok - int((refused["spi_i"] != "").sum()), 0)
-    negotiating_out = max(len(attempts) - out_ok - out_failed, 0)
-    most = f"{round(values.max_in_negotiation_incoming.value)}/{round(values.max_in_negotiation_outgoing.value)}"
+    in_ok, in_failed, negotiating_in = _outcomes(state, set(half_open["spi_local"]))
+    out_ok, out_failed, negotiating_out = _outcomes(state, begun_out)
+    in_rejected = in_failed + turned_away + dropped
+    in_total = len(half_open) + turned_away + dropped
+    active_out = sum(1 for ike in state.ike_sas if state.lineage(ike)[-1] in begun_out)
+    active_in = len(state.ike_sas) - active_out
+    challenged = len(state.events("cookie_demanded"))
+    answered = int(half_open["spi_i"].isin(state.cookie_bearers()).sum())
+    most = f"{settings['max_in_negotiation_incoming']}/{settings['max_in_negotiation_outgoing']}"
+    limit = settings["max_sa"]
     return "\n".join(
         [
             _RULE,
             f"{'':26}Crypto IKEv2 SA Statistics",
             _RULE,
-            f"System Resource Limit:   {0:<9}Max IKEv2 SAs: {0:<9}Max in nego(in/out): {most}",
+            f"System Resource Limit:   {0:<9}Max IKEv2 SAs: {limit:<9}Max in nego(in/out): {most}",
             _sa_count("incoming", active_in, negotiating_in),
             _sa_count("outgoing", active_out, negotiating_out),
             _requests("Incoming", in_total, in_ok, in_rejected),
-            _requests("Outgoing", len(attempts), out_ok, out_failed),
+            _requests("Outgoing", len(begun_out), out_ok, out_failed),
             f"Rejected IKEv2 Requests: {dropped:<9}rsrc low:      {0:<9}SA limit:    {dropped:<8}",
             f"IKEv2 packets dropped at dispatch: {0:<8}",
             f"Incoming Requests dropped as LOW Q limit reached : {0:<8}",
-            f"Incoming IKEV2 Cookie Challenged Requests: {cookies:<8}",
-            f"    accepted: {0:<9}rejected: {0:<9}rejected no cookie: {cookies:<8}",
+            f"Incoming IKEV2 Cookie Challenged Requests: {challenged:<8}",
+            f"    accepted: {answered:<9}rejected: {0:<9}rejected no cookie: {challenged:<8}",
             f"Total Deleted sessions of Cert Revoked Peers: {0:<8}",
             "",
         ]
     )
+
+
+def _outcomes(state: Snapshot, begun: set[str]) -> tuple[int, int, int]:
+    """Return how many of these first exchanges made an IKE SA, came to nothing, and are on their way."""
+    accepted = begun & set(state.events("ike_established")["spi_local"])
+    ended = begun & set(state.events("ike_closed", "attempt_failed", "refused")["spi_local"])
+    rejected = ended - accepted
+    return len(accepted), len(rejected), len(begun - accepted - rejected)
 
 
 def _sa_count(direction: str, active: int, negotiating: int) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from ..models.algorithms import ENCRYPTIONS
-from ..models.esp import max_inner_bytes
+from ..models.esp import Mode, max_inner_bytes
 from .snapshot import Row, Snapshot
 
 #: Path MTU of the underlay; it is not simulated yet.
 PATH_MTU = 1500
+#: Bits of ``sibling_flags`` as captured outputs suggest them: nothing that Cisco publishes explains the word.
+_FLAGS, _TUNNEL_FLAG, _INITIATOR_FLAG = 0xFFFFFFFF80000008, 0x40, 0x4000
 _HMAC = {"sha1": "esp-sha-hmac", "md5": "esp-md5-hmac"}
 
 
@@ -32,7 +36,7 @@ def _interface(state: Snapshot, interface: str, settings: Row, children: list[Ro
     remote = ike["remote_address"] if ike else settings.get("remote_address") or "0.0.0.0"
     newest = children[-1] if children else None
     selectors = (newest["local_selectors"], newest["remote_selectors"]) if newest else ("", "")
-    totals = state.interface_counters(interface)
+    totals = state.interface_counters(interface, newest["peer"] if newest else "")
     lines = [
         f"interface: {interface}",
         f"    Crypto map tag: {interface}-head-0, local addr {local}",
@@ -69,7 +73,7 @@ def _ident(selector: str) -> str:
         return "(0.0.0.0/0.0.0.0/0/0)"
     first, _, rest = selector.partition("-")
     last, _, protocol = rest.partition("/")
-    mask = "255.255.255.255" if first == last else "0.0.0.0"
+    mask = IPv4Address(0xFFFFFFFF ^ int(IPv4Address(first)) ^ int(IPv4Address(last)))
     return f"({first}/{mask}/{protocol}/0)"
 
 
@@ -80,12 +84,9 @@ def _spi(spi: int) -> str:
 def _plaintext_mtu(child: Row | None) -> int:
     if child is None:
         return PATH_MTU
-    transport = child["mode"] == "transport"
-    mtu = max_inner_bytes(
-        PATH_MTU, child["encryption"], child["integrity"], mode="transport" if transport else "tunnel"
-    )
-    # In transport mode the router counts the IP header in.
-    return mtu + 20 if transport else mtu
+    # What ESP takes in: with GRE that is the GRE packet with its IP header, so that GRE is not taken off here.
+    mode: Mode = "transport" if child["mode"] == "transport" else "tunnel"
+    return max_inner_bytes(PATH_MTU, child["encryption"], child["integrity"], mode=mode)
 
 
 def _pfs(child: Row | None) -> str:
@@ -98,16 +99,23 @@ def _sa(state: Snapshot, interface: str, child: Row, direction: str) -> list[str
     counters = state.counters(child)
     used = counters.received_kilobytes if inbound else counters.sent_kilobytes
     conn = state.conn_id(child) + (not inbound)
+    flow = f"flow_id: ESG:{conn - 2000}"
     left_s = int(child["lifetime_s"] - (state.time_s - child["installed_s"]))
-    left_kilobytes = child["lifetime_kilobytes"] - used
-    volume = f"({left_kilobytes}/{left_s})" if child["lifetime_kilobytes"] else f"(KB Vol Rekey Disabled/{left_s})"
-    flags = "FFFFFFFF80000048" if child["mode"] == "tunnel" else "FFFFFFFF80000008"
+    # No SA is rekeyed by volume here, so more may have passed than its lifetime allows.
+    left_kilobytes = max(child["lifetime_kilobytes"] - used, 0)
+    timing = [f"        sa timing: remaining key lifetime (k/sec): ({left_kilobytes}/{left_s})"]
+    if not child["lifetime_kilobytes"]:
+        timing = [
+            f"        sa timing: remaining key lifetime (sec): {left_s}",
+            "        Kilobyte Volume Rekey has been disabled",
+        ]
+    flags = _FLAGS | (_TUNNEL_FLAG if child["mode"] == "tunnel" else 0) | (_INITIATOR_FLAG if child["initiator"] else 0)
     return [
         f"      spi: {_spi(child['spi_in'] if inbound else child['spi_out'])}",
         f"        transform: {transform(child['encryption'], child['integrity'])} ,",
         f"        in use settings ={{{child['mode'].capitalize()}, }}",
-        f"        conn id: {conn}, flow_id: ESG:{conn - 2000}, sibling_flags {flags}, crypto map: {interface}-head-0",
-        f"        sa timing: remaining key lifetime (k/sec): {volume}",
+        f"        conn id: {conn}, {flow}, sibling_flags {flags:016X}, crypto map: {interface}-head-0",
+        *timing,
         f"        IV size: {ENCRYPTIONS[child['encryption']].iv_bytes} bytes",
         "        replay detection support: Y",
         "        Status: ACTIVE(ACTIVE)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,22 +34,27 @@ class Snapshot:
     time_s: float
     ike_sas: list[Row]
     child_sas: list[Row]
+    #: Local SPI of the IKE SA that each rekeyed one has replaced.
+    replaced: dict[str, str]
 
-    def settings(self) -> Row:
-        """Return the router's entry in the manifest."""
-        entry: Row = self.result.manifest["routers"][self.router]
+    def settings(self, router: str = "") -> Row:
+        """Return the entry of a router in the manifest; this one's by default."""
+        entry: Row = self.result.manifest["routers"][router or self.router]
         return entry
 
+    def lineage(self, ike: Row) -> list[str]:
+        """Return the local SPIs of an IKE SA and of those that it replaced, down to the one of the set-up."""
+        line = [ike["spi_local"]]
+        while line[-1] in self.replaced:
+            line.append(self.replaced[line[-1]])
+        return line
+
     def children_of(self, ike: Row) -> list[Row]:
-        """Return the Child SAs that an IKE SA carries: those with its peer on its interface."""
-        newest = [s for s in self.ike_sas if (s["peer"], s["interface"]) == (ike["peer"], ike["interface"])]
-        own = [c for c in self.child_sas if (c["peer"], c["interface"]) == (ike["peer"], ike["interface"])]
-        if len(newest) == 1:
-            return own
-        # Two IKE SAs with one peer: each shows what it made; after a rekey the newer one has inherited the rest.
-        mine = [c for c in own if c["ike_spi_local"] == ike["spi_local"]]
-        orphans = [c for c in own if c["ike_spi_local"] not in {s["spi_local"] for s in newest}]
-        return mine + (orphans if ike is newest[-1] else [])
+        """Return the Child SAs that an IKE SA carries: its own and, once it has replaced another one, the other's."""
+        if ike["spi_local"] in self.replaced.values():
+            return []
+        line = self.lineage(ike)
+        return [child for child in self.child_sas if child["ike_spi_local"] in line]
 
     def message_ids(self, ike: Row) -> tuple[int, int]:
         """Return the next message IDs of this end's and of the peer's requests on an IKE SA."""
@@ -56,19 +62,25 @@ class Snapshot:
         spi_i, spi_r = ike["spi_local"], ike["spi_remote"]
         if not ike["initiator"]:
             spi_i, spi_r = spi_r, spi_i
-        ours = messages[(messages["spi_i"] == spi_i) & (messages["time_s"] <= self.time_s) & ~messages["response"]]
+        requests = messages[(messages["spi_i"] == spi_i) & ~messages["response"]]
         # IKE_SA_INIT carries no responder SPI yet; it belongs to the SA of its initiator's SPI all the same.
-        ours = ours[ours["spi_r"].isin((spi_r, "0" * 16))]
-        return _next_id(ours[ours["sender"] == self.router]), _next_id(ours[ours["sender"] == ike["peer"]])
+        requests = requests[requests["spi_r"].isin((spi_r, "0" * 16))]
+        sent = requests[(requests["sender"] == self.router) & (requests["time_s"] <= self.time_s)]
+        received = requests[(requests["sender"] == ike["peer"]) & (requests["arrival_s"] <= self.time_s)]
+        return _next_id(sent), _next_id(received)
 
     def counters(self, child: Row) -> Counters:
         """Return the packets of a Child SA up to now."""
         return self._counted([child["spi_out"]], [child["spi_in"]])
 
-    def interface_counters(self, interface: str) -> Counters:
-        """Return the packets of an interface up to now: those of its present and of its past Child SAs."""
+    def interface_counters(self, interface: str, peer: str) -> Counters:
+        """Return the packets of an interface up to now: those of its present and of its past Child SAs.
+
+        With a ``peer`` only its own: the number of a virtual-access goes to another one when its first has left.
+        """
         table = self.result.child_sas
         own = table[(table["router"] == self.router) & (table["interface"] == interface)]
+        own = own[own["peer"] == peer] if peer else own
         return self._counted(list(own["spi_out"]), list(own["spi_in"]))
 
     def _counted(self, spis_out: list[int], spis_in: list[int]) -> Counters:
@@ -97,6 +109,13 @@ class Snapshot:
         events = self.result.events
         chosen = (events["router"] == self.router) & (events["time_s"] <= self.time_s) & events["event"].isin(kinds)
         return events[chosen]
+
+    def cookie_bearers(self) -> set[str]:
+        """Return the initiators' SPIs of the first messages that brought a cookie up to now."""
+        messages = self.result.messages
+        here = messages[(messages["receiver"] == self.router) & (messages["arrival_s"] <= self.time_s)]
+        requests = here[(here["exchange"] == "IKE_SA_INIT") & ~here["response"]]
+        return set(requests[requests["payloads"].str.startswith("N:COOKIE(")]["spi_i"])
 
     def session_id(self, ike: Row) -> int:
         """Return the number of a session: peers in the order in which they came up, kept over rekeys."""
@@ -134,9 +153,33 @@ def snapshot(result: Result, router: str, at_s: float | None) -> Snapshot:
         raise InputError(f"found {time_s:g} s; the run lasts from 0 to {end_s:g} s", "--at")
     ike = _alive(result.ike_sas, name, time_s, "established_s", "closed_s")
     child = _alive(result.child_sas, name, time_s, "installed_s", "deleted_s")
-    return Snapshot(result, name, time_s, ike, child)
+    return Snapshot(result, name, time_s, ike, child, _replaced(result.ike_sas, name, time_s))
 
 
 def _alive(table: pd.DataFrame, router: str, time_s: float, since: str, until: str) -> list[Row]:
     chosen = (table["router"] == router) & (table[since] <= time_s) & ~(table[until] <= time_s)
-    return [{str(k): v for k, v in row.items()} for row in table[chosen].to_dict("records")]
+    return _rows(table[chosen])
+
+
+def _rows(table: pd.DataFrame) -> list[Row]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _replaced(table: pd.DataFrame, router: str, time_s: float) -> dict[str, str]:
+    """Return which IKE SA each rekeyed one of a router has replaced, by local SPI.
+
+    The table does not say it. An SA is closed soon after its successor, one generation on, was made: of several
+    with one peer the first to be closed from then on is the one that was rekeyed.
+    """
+    lines: dict[tuple[str, str, int], list[Row]] = {}
+    replaced: dict[str, str] = {}
+    table = table[(table["router"] == router) & (table["established_s"] <= time_s)]
+    for row in _rows(table):
+        lines.setdefault((row["peer"], row["interface"], row["generation"]), []).append(row)
+        older = lines.get((row["peer"], row["interface"], row["generation"] - 1), [])
+        open_then = [o for o in older if not o["closed_s"] < row["established_s"]]
+        if open_then:
+            old = min(open_then, key=lambda o: math.inf if math.isnan(o["closed_s"]) else o["closed_s"])
+            older.remove(old)
+            replaced[row["spi_local"]] = old["spi_local"]
+    return replaced

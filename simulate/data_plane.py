@@ -17,6 +17,7 @@ import numpy as np
 
 from ..models.errors import InputError
 from ..models.traffic import Flow
+from ..models.values import Value
 from .deployment import Deployment
 from .flows import SaStep, outbound_steps
 from .packet_path import LinkSpec, PacketPath, PathResult, tunnel_path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+#: Waiting places in front of a link. Queues of that order are usual on router interfaces.
+LINK_BUFFER = Value(value=256, unit="packets", kind="assumed", source="recollection", range=(64, 4096))
 
 #: GRE without key, sequence number or checksum (RFC 2784). [bytes]
 GRE_HEADER_BYTES = 4
@@ -84,7 +88,8 @@ class _Outcome:
 def link_spec(deployment: Deployment, sender: str, receiver: str) -> LinkSpec:
     """Return the underlay between two routers as one link of the packet path."""
     way = deployment.paths[(sender, receiver)]
-    return LinkSpec(way.rate_bps, way.delay_s, way.jitter_s, way.loss, buffer_packets=-1)
+    buffer_packets = round(deployment.ledger.read("topology", "buffer of a link", LINK_BUFFER))
+    return LinkSpec(way.rate_bps, way.delay_s, way.jitter_s, way.loss, buffer_packets)
 
 
 def _direction(

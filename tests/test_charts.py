@@ -24,12 +24,12 @@ from flexvpn_sim.experiments.charts import CHARTS, charts_of
 from flexvpn_sim.experiments.charts.day import bin_edges_s
 from flexvpn_sim.experiments.charts.footer import by_weight, footer
 from flexvpn_sim.experiments.charts.rekey import first_rekey
-from flexvpn_sim.experiments.charts.selection import session_of, set_up
 from flexvpn_sim.experiments.charts.style import SMALL, VERMILION
 from flexvpn_sim.experiments.charts.timescale import spread, time_scale
 from flexvpn_sim.experiments.paper_demo import configurations
 from flexvpn_sim.experiments.result import Result
 from flexvpn_sim.experiments.run import run
+from flexvpn_sim.experiments.selection import session_of, set_up
 from flexvpn_sim.models.errors import InputError
 
 LOSSY = """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .selection import check_table, session_of, set_up
+from ..selection import check_table, session_of, set_up
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

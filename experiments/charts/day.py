@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ..selection import Row, between
 from .footer import footer
 from .lanes import draw_lanes, lanes_of, packets_of
 from .rekey import first_rekey, zoom
-from .selection import Row, between
 from .style import (
     BLACK,
     BLUE,

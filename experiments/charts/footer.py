@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .selection import Row
+from ..selection import Row
 
 if TYPE_CHECKING:
     from ..result import Result

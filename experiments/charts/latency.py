@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...models.errors import unknown_name
+from ..selection import Row, records
 from .footer import footer
-from .selection import Row, records
 from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, finish, given_axes, house_style, own_figure, page
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .selection import Row, between
+from ..selection import Row, between
 from .style import GREEN, GREY, PALE, milliseconds, time_unit
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ..selection import Row, SetUp
 from .footer import footer
-from .selection import Row, SetUp
 from .style import (
     BLACK,
     BLUE,

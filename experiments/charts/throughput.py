@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ..selection import Row, records
 from .footer import footer
-from .selection import Row, records
 from .style import BLACK, BLUE, GREY, ORANGE, VERMILION, finish, house_style, own_figure, page
 
 if TYPE_CHECKING:

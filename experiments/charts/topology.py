@@ -8,8 +8,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from ..selection import Row
 from .footer import footer
-from .selection import Row
 from .style import BLACK, GREY, SKY, finish, house_style, own_figure, page
 
 if TYPE_CHECKING:

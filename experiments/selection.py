@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...models.errors import InputError
+from ..models.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..result import Result
+    from .result import Result
 
 Row = dict[str, Any]
 
