@@ -196,3 +196,16 @@ def test_a_gre_tunnel_meets_no_ipsec_interface(tmp_path: Path) -> None:
         (tmp_path / source.name).write_text(text)
     result = fv.run(tmp_path, duration_s=10, traffic=False)
     assert result.sessions["reason"].iloc[0] == "TS_UNACCEPTABLE: traffic selectors differ at icpedger02"
+
+
+def test_a_gre_hub_agrees_to_transport_mode(hub_and_spokes: Path) -> None:
+    """The default transform set of IOS is in transport mode, which GRE can use and an IPsec interface cannot."""
+    for path in hub_and_spokes.iterdir():
+        path.write_text(path.read_text().replace(" tunnel mode ipsec ipv4\n", ""))
+    result = fv.run(hub_and_spokes, duration_s=10, traffic=False)
+    assert result.up
+    assert set(result.child_sas["mode"]) == {"transport"}
+
+
+def test_an_ipsec_hub_uses_tunnel_mode_whatever_the_transform_set_says(hub_and_spokes: Path) -> None:
+    assert set(fv.run(hub_and_spokes, duration_s=10, traffic=False).child_sas["mode"]) == {"tunnel"}

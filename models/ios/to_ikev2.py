@@ -70,7 +70,8 @@ def to_ikev2(config: RouterConfig, implementation: Implementation) -> Translatio
         if interface.is_virtual_template and interface.tunnel_protection is not None:
             try:
                 ipsec = _ipsec_profile(config, interface)
-                templates[interface.name] = _child(config, ipsec, implementation, (), ())
+                gre = interface.tunnel_mode in (None, "gre ip")
+                templates[interface.name] = _child(config, ipsec, implementation, (), (), gre=gre)
             except InputError:
                 continue
     policy = EndpointPolicy(
@@ -328,7 +329,8 @@ def _tunnel(
     if isinstance(profile, InputError):
         raise profile
     ours, theirs = _selectors(interface, local, destination)
-    child = _child(config, ipsec, implementation, ours, theirs)
+    gre = ours[0].protocol == GRE_PROTOCOL
+    child = _child(config, ipsec, implementation, ours, theirs, gre=gre)
     initiates = not ipsec.responder_only
     return TunnelPolicy(interface.name, local, destination, profile.name, child, initiates, str(interface.line))
 
@@ -354,6 +356,8 @@ def _child(
     implementation: Implementation,
     ours: tuple[Selector, ...],
     theirs: tuple[Selector, ...],
+    *,
+    gre: bool,
 ) -> ChildPolicy:
     groups = (ipsec.pfs_group,) if ipsec.pfs_group is not None else ()
     proposals = []
@@ -378,13 +382,12 @@ def _child(
         proposals.append(EspProposal(encryption, integrity, esn, groups))
     lifetime_s = ipsec.lifetime_s or config.ipsec_lifetime_s
     kilobytes = ipsec.lifetime_kilobytes if ipsec.lifetime_kilobytes is not None else config.ipsec_lifetime_kilobytes
-    protects_gre = bool(ours) and ours[0].protocol == GRE_PROTOCOL
     return ChildPolicy(
         tuple(proposals),
         lifetime_s or implementation.number("default_child_lifetime_s"),
         implementation.count("default_child_lifetime_kilobytes") if kilobytes is None else kilobytes,
         # An IPsec interface protects any-to-any, where transport mode is impossible: IOS then uses tunnel mode.
-        mode="transport" if mode == "transport" and protects_gre else "tunnel",
+        mode="transport" if mode == "transport" and gre else "tunnel",
         local_selectors=ours,
         remote_selectors=theirs,
     )
