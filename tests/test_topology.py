@@ -200,8 +200,8 @@ def test_a_gre_tunnel_meets_no_ipsec_interface(tmp_path: Path) -> None:
 
 def test_a_gre_hub_agrees_to_transport_mode(hub_and_spokes: Path) -> None:
     """The default transform set of IOS is in transport mode, which GRE can use and an IPsec interface cannot."""
-    for path in hub_and_spokes.iterdir():
-        path.write_text(path.read_text().replace(" tunnel mode ipsec ipv4\n", ""))
+    for file in hub_and_spokes.iterdir():
+        file.write_text(file.read_text().replace(" tunnel mode ipsec ipv4\n", ""))
     result = fv.run(hub_and_spokes, duration_s=10, traffic=False)
     assert result.up
     assert set(result.child_sas["mode"]) == {"transport"}
