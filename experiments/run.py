@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from ..simulate.flows import PACKET_COLUMNS, carries_gre, check_flow
 from ..simulate.queues import QueueStatistics
 from ..simulate.records import Row, frame
 from .result import INPUTS, RESULT_SCHEMA, Result, load_result
-from .scenario import LinkYaml, RouterSettings, Scenario, read_scenario
+from .scenario import LinkYaml, RouterSettings, Scenario, TrafficYaml, read_scenario
 
 #: Hardware of a router when nothing is said: the paper's.
 DEFAULT_HARDWARE = "isr4321"
@@ -124,7 +125,7 @@ def _override(
     if seed is not None:
         update["seed"] = seed
     if duration_s is not None:
-        if not duration_s > 0:
+        if not 0 < duration_s < math.inf:
             raise InputError(f"found {duration_s:g} s, a duration above 0 is needed", "--duration")
         update["duration"] = duration_s
     if initiator is not None:
@@ -192,7 +193,7 @@ def _flows(scenario: Scenario, deployment: Deployment) -> list[Flow]:
     if scenario.traffic is not None:
         return [entry.flow() for entry in scenario.traffic]
     return [
-        Flow(f"ping {t.first.router}-{t.second.router}", t.first.router, t.second.router, "ping", 100, 1.0)
+        TrafficYaml.model_validate({"from": t.first.router, "to": t.second.router}).flow()
         for t in deployment.tunnels
         if not t.fault
     ]

@@ -13,12 +13,14 @@ from ..models.traffic import Flow, Kind
 from ..models.units import bits_per_second, octets, quantity, seconds
 from ..models.yaml_input import load_yaml, validate
 
-Seconds = Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(ge=0)]
-Bps = Annotated[float, BeforeValidator(lambda v: bits_per_second(v)), Field(gt=0)]
-Octets = Annotated[float, BeforeValidator(lambda v: octets(v)), Field(gt=0)]
-PerSecond = Annotated[float, BeforeValidator(lambda v: quantity(v, "1 / second")), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(ge=0, allow_inf_nan=False)]
+Bps = Annotated[float, BeforeValidator(lambda v: bits_per_second(v)), Field(gt=0, allow_inf_nan=False)]
+Octets = Annotated[float, BeforeValidator(lambda v: octets(v)), Field(gt=0, allow_inf_nan=False)]
+PerSecond = Annotated[float, BeforeValidator(lambda v: quantity(v, "1 / second")), Field(gt=0, allow_inf_nan=False)]
 
 DAY_S = 86400.0
+#: Length of a packet when a flow does not say: what ``ping`` of IOS sends. [bytes]
+DEFAULT_PACKET_BYTES = 100
 
 
 class _Strict(BaseModel):
@@ -64,7 +66,8 @@ class TrafficYaml(_Strict):
             rate_pps = 1.0 / self.interval if self.interval > 0 else None
         if rate_pps is None and self.rate is None and self.kind == "ping":
             rate_pps = 1.0
-        size = None if self.kind == "imix" else round(self.size or 100)
+        default = None if self.kind == "imix" else DEFAULT_PACKET_BYTES
+        size = default if self.size is None else round(self.size)
         return Flow(
             self.name or f"{self.kind} {self.source}-{self.destination}",
             self.source,
@@ -86,7 +89,7 @@ class Scenario(_Strict):
     name: str = ""
     configurations: str = Field(description="folder of router configurations, relative to the scenario file")
     seed: int = 1
-    duration: Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(gt=0)] = DAY_S
+    duration: Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(gt=0, allow_inf_nan=False)] = DAY_S
     initiator: str | None = None
     stagger: Seconds | None = None
     routers: dict[str, RouterSettings] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -81,14 +82,26 @@ def _parse(text: str, path: Path, kind: Literal["safe", "rt"]) -> Any:
 
 def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Return the keys that are allowed beside the last one of ``location``; empty when that cannot be told."""
-    fields = model.model_fields
+    inside: list[object] = [model]
     for key in location[:-1]:
-        field = fields.get(str(key))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        fields = inner.model_fields
-    return [field.alias or name for name, field in fields.items()]
+        models = _models(inside)
+        if models:
+            fields = [f for m in models for name, f in m.model_fields.items() if key in (name, f.alias)]
+            inside = [field.annotation for field in fields]
+        else:
+            # A key of a dictionary or a place in a list: what counts is what such a container holds.
+            inside = [part for alternative in _alternatives(inside) for part in get_args(alternative)]
+    return [field.alias or name for m in _models(inside) for name, field in m.model_fields.items()]
+
+
+def _alternatives(annotations: list[object]) -> list[object]:
+    """Return these annotations with ``X | Y`` taken apart."""
+    return [part for a in annotations for part in (get_args(a) if isinstance(a, UnionType) else (a,))]
+
+
+def _models(annotations: list[object]) -> list[type[BaseModel]]:
+    """Return the models among these annotations."""
+    return [part for part in _alternatives(annotations) if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
 def validate(document: Any, model: type[Model], path: Path) -> Model:
@@ -108,6 +121,9 @@ def validate(document: Any, model: type[Model], path: Path) -> Model:
             if allowed:
                 raise unknown_name("key", str(location[-1]), allowed, where) from None
         message = fault["msg"].removeprefix("Value error, ")
+        found = fault["input"]
+        if fault["type"] not in ("missing", "value_error") and isinstance(found, (str, int, float)):
+            message = f"found {found!r}; {message[0].lower()}{message[1:]}"
         raise InputError(f"{name}: {message}" if name else message, where) from None
 
 

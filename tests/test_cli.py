@@ -324,6 +324,26 @@ def test_a_folder_is_no_file_for_a_scenario(tmp_path: Path) -> None:
     assert "a folder of router configurations or a scenario" in refused("run", path)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("links: {HQ: {dellay: 5 ms}}", "unknown key 'dellay', did you mean 'delay'?"),
+        ("links: {HQ: {loss: 1.5}}", "links.HQ.loss: found 1.5; input should be less than 1"),
+        ("duration: .inf", "duration: found inf; input should be a finite number"),
+        ("duration: -5 s", "duration: found '-5 s'; input should be greater than 0"),
+        ("routers: {HQ: {licence: gold}}", "unknown licence level 'gold'"),
+        ("traffic: [{from: HQ}]", "traffic.0.to: Field required"),
+        ("traffic: [{from: HQ, to: icpedger02, kindd: ping}]", "unknown key 'kindd', did you mean 'kind'?"),
+        ("traffic: [{from: HQ, to: icpedger02, kind: imix, size: 9 B, rate: 1 Mbps}]", "does not go with kind 'imix'"),
+        ("profiles: [nowhere]", "no such folder with hardware profiles"),
+    ],
+)
+def test_a_wrong_line_of_a_scenario_is_named(tmp_path: Path, line: str, expected: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(f"scenario: 1\nconfigurations: {PAPER / 'working'}\n{line}\n")
+    assert expected in refused("run", path)
+
+
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     """The printed configuration is tried again and again for ten days: long enough to be interrupted."""
     import signal
