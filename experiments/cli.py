@@ -6,16 +6,17 @@ input, in one line on standard error.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..models.errors import InputError
+from .cli_common import reports_bad_input
+from .hardware_cli import hardware_app
 
 if TYPE_CHECKING:
     from .result import Result
@@ -27,26 +28,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Simulate Cisco FlexVPN deployments and the routers that carry them.",
 )
-
-F = TypeVar("F", bound=Callable[..., Any])
+app.add_typer(hardware_app, name="hardware")
 
 #: Work that lasts longer than this shows its progress. [s]
 PROGRESS_AFTER_S = 2.0
 REPORT_WIDTH = 150
-
-
-def reports_bad_input(command: F) -> F:
-    """Turn an `InputError` into one line and exit code 2."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except InputError as error:
-            typer.echo(f"flexvpn-sim: {error}", err=True)
-            raise typer.Exit(2) from None
-
-    return guarded  # type: ignore[return-value]
 
 
 class _Progress:

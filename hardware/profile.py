@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..models.errors import InputError, unknown_name
 from ..models.values import Value
-from ..models.yaml_input import place, read_yaml
+from ..models.yaml_input import load_yaml, place, read_yaml, validate
 
 #: Source of what is only remembered; such a value is always assumed.
 RECOLLECTION = "recollection"
@@ -185,6 +185,7 @@ class HardwareProfile(_Strict):
 
     name: str
     title: str
+    family: str = ""
     note: str = ""
     ikev2: Ikev2Support
     architecture: Architecture
@@ -263,13 +264,46 @@ def load_profile(name: str, search: Sequence[Path] = ()) -> HardwareProfile:
         if name not in known:
             raise unknown_name("hardware profile", name, known)
         path = known[name]
-    profile = read_yaml(path, HardwareProfile)
-    _check_sources(profile, path)
+    document, chain = _merged(path, search, ())
+    profile = validate(document, HardwareProfile, path)
+    _check_sources(profile, chain)
     return profile
 
 
-def _check_sources(profile: HardwareProfile, path: Path) -> None:
-    sources = load_sources(path.parent)
+def _merged(path: Path, search: Sequence[Path], children: tuple[Path, ...]) -> tuple[Any, tuple[Path, ...]]:
+    """Return the document of ``path`` over those that it extends, and all their files, the given one first."""
+    document = load_yaml(path)
+    if not isinstance(document, dict) or "extends" not in document:
+        return document, (path,)
+    where = place(path, ("extends",))
+    base = document.pop("extends")
+    known = _profile_files(search)
+    if not isinstance(base, str) or base not in known:
+        raise unknown_name("hardware profile", str(base), known, where)
+    line = (*children, path)
+    if known[base].resolve() in {child.resolve() for child in line}:
+        raise InputError(f"extends: '{base}' extends itself", where)
+    below, chain = _merged(known[base], search, line)
+    if not children and known[base] != path:
+        # Faults of the base are told with the base's file and line; what is left is the child's.
+        validate(below, HardwareProfile, known[base])
+    return _over(below, document), (path, *chain)
+
+
+def _over(below: Any, above: Any, key: str = "") -> Any:
+    """Return ``above`` merged over ``below``; a value, and the whole set of licence levels, is replaced."""
+    if not (isinstance(below, dict) and isinstance(above, dict)) or key == "licences":
+        return above
+    if "kind" in above or "kind" in below:
+        return above
+    return below | {name: _over(below.get(name), inner, name) for name, inner in above.items()}
+
+
+def _check_sources(profile: HardwareProfile, chain: Sequence[Path]) -> None:
+    path = chain[0]
+    sources: dict[str, Source] = {}
+    for folder in dict.fromkeys(file.parent for file in reversed(chain)):
+        sources |= load_sources(folder)
     for location, value in _values(profile, ()):
         if value.source == RECOLLECTION and value.kind != "assumed":
             message = f"{'.'.join(location)}: what is only remembered is assumed, not {value.kind}"

@@ -28,6 +28,18 @@ def unknown_name(kind: str, found: str, allowed: Iterable[str], where: str = "")
     "unknown hardware profile 'isr4312', did you mean 'isr4321'? Allowed: asr1001-x, isr4321"
     """
     names = sorted(allowed)
-    near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
-    hint = f", did you mean '{near[0]}'?" if near else "."
+    near = nearest(found, names)
+    hint = f", did you mean '{near}'?" if near else "."
     return InputError(f"unknown {kind} '{found}'{hint} Allowed: {', '.join(names)}", where)
+
+
+def nearest(found: str, names: Iterable[str]) -> str | None:
+    """Return the name that is most like ``found``, None when none is; of equals the one with the same letters.
+
+    >>> nearest("isr4312", ["isr4431", "isr4351", "isr4321"])
+    'isr4321'
+    """
+    close = difflib.get_close_matches(found, list(names), n=8, cutoff=0.5)
+    likeness = {name: difflib.SequenceMatcher(None, name, found).ratio() for name in close}
+    # Two letters in the wrong order are the commonest slip.
+    return max(close, key=lambda name: (likeness[name], sorted(name) == sorted(found)), default=None)
