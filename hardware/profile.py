@@ -20,11 +20,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..models.errors import InputError, unknown_name
-from ..models.values import Value
+from ..models.values import RECOLLECTION, Value
 from ..models.yaml_input import load_yaml, place, read_yaml, validate
-
-#: Source of what is only remembered; such a value is always assumed.
-RECOLLECTION = "recollection"
 
 
 def _not_negative(value: Value) -> Value:

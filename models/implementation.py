@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import InputError, unknown_name
-from .values import Kind, Ledger, Value
-from .yaml_input import read_yaml
+from .values import RECOLLECTION, Kind, Ledger, Value
+from .yaml_input import place, read_yaml
 
 #: Conditions that a payload of a composition may depend on.
 Condition = Literal["fragmentation", "transport", "config_request", "initial_contact", "expected_peer"]
@@ -123,6 +123,8 @@ class ImplementationProfile(_Strict):
     dpd_schedule: Literal["retry", "retransmission"]
     #: Whether a new attempt follows a failed one at all.
     restarts: bool
+    #: What each source id of a value stands for.
+    sources: dict[str, str]
     vendor_ids: dict[str, Value] = Field(description="length of the vendor ID's data by name")
     config_request: list[ConfigAttribute] = []
     compositions: Compositions
@@ -193,6 +195,7 @@ def load_implementation(name: str) -> ImplementationProfile:
     else:
         raise unknown_name("implementation profile", name, implementation_names())
     profile = read_yaml(path, ImplementationProfile)
+    _check_sources(profile, path)
     for composition in profile.compositions.model_dump().values():
         for part in composition:
             token = part if isinstance(part, str) else part["payload"]
@@ -200,6 +203,23 @@ def load_implementation(name: str) -> ImplementationProfile:
             if vendor != token and vendor not in profile.vendor_ids:
                 raise InputError(f"vendor ID '{vendor}' of a composition is not in vendor_ids", str(path))
     return profile
+
+
+def _check_sources(profile: ImplementationProfile, path: Path) -> None:
+    numbers = {name: getattr(profile.values, name) for name in ImplementationValues.model_fields}
+    stated: list[tuple[tuple[str, ...], Value | DefaultProposal | DefaultTransformSet]] = [
+        (("values", name), value) for name, value in numbers.items() if value is not None
+    ]
+    stated += [(("vendor_ids", name), value) for name, value in profile.vendor_ids.items()]
+    stated += [(("config_request",), attribute.bytes) for attribute in profile.config_request]
+    stated += [(("default_proposal",), profile.default_proposal)]
+    stated += [(("default_transform_set",), profile.default_transform_set)]
+    for location, value in stated:
+        if value.source == RECOLLECTION and value.kind != "assumed":
+            message = f"{location[-1]}: what is only remembered is assumed, not {value.kind}"
+            raise InputError(message, place(path, location))
+        if value.source not in (RECOLLECTION, *profile.sources):
+            raise unknown_name("source", value.source, [*profile.sources, RECOLLECTION], place(path, location))
 
 
 def implementation_for_version(version: str | None) -> str:

@@ -27,9 +27,6 @@ class Secret:
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a secret is not stored")
 
-    def __len__(self) -> int:
-        return len(self._value)
-
     def proof(self, *signed: object) -> bytes:
         """Return a keyed digest over ``signed``: whoever holds the same key can recompute it, nobody can invert it.
 

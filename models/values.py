@@ -13,6 +13,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: Source of what is only remembered; such a value is always assumed.
+RECOLLECTION = "recollection"
+
 Kind = Literal["measured", "published", "derived", "assumed"]
 
 

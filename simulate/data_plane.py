@@ -20,7 +20,7 @@ from ..models.traffic import Flow
 from ..models.values import Value
 from .deployment import Deployment
 from .flows import SaStep, outbound_steps
-from .packet_path import LinkSpec, PacketPath, PathResult, tunnel_path
+from .packet_path import LinkSpec, PacketPath, tunnel_path
 from .queues import QueueStatistics
 from .records import Row
 
@@ -62,7 +62,7 @@ def run_traffic(
         result = _direction(deployment, flow, flow.source, flow.destination, there, times_s, lengths)
         rows += _rows(flow, flow.source, flow.destination, times_s, lengths, there, result, bin_s)
         statistics += result.statistics if result else []
-        if flow.kind == "ping" and result is not None:
+        if flow.round_trip and result is not None:
             arrived = ~np.isnan(result.latency_s)
             echoed_s = (times_s + result.latency_s)[arrived]
             order = np.argsort(echoed_s, kind="stable")
@@ -206,12 +206,3 @@ def _rows(
             }
         )
     return rows
-
-
-def quantiles_s(result: PathResult) -> tuple[float, float, float]:
-    """Return the 50, 95 and 99 % quantiles of the latency of delivered packets; nan when none arrived. [s]"""
-    arrived = result.latency_s[result.dropped_at < 0]
-    if arrived.size == 0:
-        return math.nan, math.nan, math.nan
-    p50, p95, p99 = np.quantile(arrived, (0.5, 0.95, 0.99))
-    return float(p50), float(p95), float(p99)

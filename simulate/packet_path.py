@@ -385,20 +385,6 @@ def tunnel_path(
     return PacketPath(tuple(stations), wire_bytes, longest)
 
 
-def round_trip_s(there: PacketPath, back: PacketPath, times_s: Floats, packet_bytes: NDArray[np.integer]) -> Floats:
-    """Return the round-trip times of echo requests whose replies have their length; nan where one was lost. [s]
-
-    The reply leaves when the request arrives; the echoing host takes no time. Shape (n,).
-    """
-    request_s = there.run(times_s, packet_bytes).latency_s
-    echoed_at_s = times_s + request_s
-    order = np.argsort(echoed_at_s, kind="stable")[: np.count_nonzero(~np.isnan(request_s))]
-    reply = back.run(echoed_at_s[order], packet_bytes[order], numbers=order)
-    result = np.full(times_s.size, math.nan)
-    result[order] = request_s[order] + reply.latency_s
-    return result
-
-
 def bottleneck(result: PathResult) -> tuple[str, float]:
     """Return the station with the highest utilisation, the first of equals, and that utilisation."""
     busiest = max(result.stations, key=lambda station: station.utilisation)

@@ -194,6 +194,16 @@ def test_a_scenario_file_sets_links_and_traffic(tmp_path: Path) -> None:
     assert 0.4 < json.loads(done.stdout)["tunnels"][0]["setup_s"] < 0.5
 
 
+def test_rerun_reproduces_a_scenario_with_links_licences_and_traffic_of_its_own(tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "examples" / "two_sites.yaml"
+    text = example.read_text().replace("../experiments/paper/working", str(PAPER / "working"))
+    (tmp_path / "two.yaml").write_text(text)
+    options = ("--duration", "1200s", "--no-esp", "-o", tmp_path / "two")
+    assert flexvpn_sim("run", tmp_path / "two.yaml", *options).returncode == 0
+    done = flexvpn_sim("rerun", tmp_path / "two")
+    assert (done.returncode, "DIFFERENT" in done.stdout) == (0, False)
+
+
 def test_help_names_every_command() -> None:
     done = flexvpn_sim("--help")
     assert done.returncode == 0

@@ -148,3 +148,15 @@ def test_a_gre_tunnel_pays_for_its_own_headers(tmp_path: Path, mode: str, wire_b
     sent = result.packets[result.packets["sent"] > 0]
     assert (sent["wire_bytes"] == wire_bytes * sent["sent"]).all()
     assert set(result.child_sas["mode"]) == {mode}
+
+
+def test_a_ping_is_lost_when_either_way_loses_it(tmp_path: Path) -> None:
+    """With 10 % loss one way, a share of 0.9 * 0.9 comes back: within 4 standard errors."""
+    path = tmp_path / "lossy.yaml"
+    path.write_text(
+        f"scenario: 1\nconfigurations: {WORKING}\nduration: 5000 s\nlinks:\n  HQ: {{loss: 0.1}}\nstagger: 4999 s\n"
+    )
+    packets = fv.run(path).packets
+    sent = packets[packets["sender"] == "HQ"]["sent"].sum()
+    came_back = packets[packets["sender"] == "icpedger02"]["delivered"].sum()
+    assert came_back / sent == pytest.approx(0.81, abs=4 * (0.81 * 0.19 / sent) ** 0.5)

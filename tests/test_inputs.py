@@ -172,3 +172,24 @@ def test_an_implementation_with_an_unknown_vendor_id_is_refused(tmp_path: Path) 
     path.write_text(text)
     with pytest.raises(InputError, match="NOBODY"):
         load_implementation(str(path))
+
+
+def test_an_implementation_value_without_a_known_source_is_refused_with_its_line(tmp_path: Path) -> None:
+    folder = files("flexvpn_sim.models") / "implementations"
+    text = (folder / "strongswan.yaml").read_text()
+    old = "window: {value: 1, kind: published, source: strongswan-defaults}"
+    line = next(n for n, row in enumerate(text.splitlines(), start=1) if old in row)
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(old, "window: {value: 1, kind: published, source: strongswan-default}"))
+    with pytest.raises(InputError, match=rf"mine\.yaml:{line}: unknown source.*did you mean 'strongswan-defaults'"):
+        load_implementation(str(path))
+
+
+def test_what_is_only_remembered_cannot_be_called_published(tmp_path: Path) -> None:
+    folder = files("flexvpn_sim.models") / "implementations"
+    text = (folder / "strongswan.yaml").read_text()
+    old = "window: {value: 1, kind: published, source: strongswan-defaults}"
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(old, "window: {value: 1, kind: published, source: recollection}"))
+    with pytest.raises(InputError, match="what is only remembered is assumed, not published"):
+        load_implementation(str(path))

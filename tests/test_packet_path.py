@@ -23,7 +23,6 @@ from flexvpn_sim.simulate.packet_path import (
     PathResult,
     Servers,
     bottleneck,
-    round_trip_s,
     saturation_pps,
     tunnel_path,
 )
@@ -212,22 +211,6 @@ def test_a_dropped_packet_changes_no_other_packets_fate_on_the_link() -> None:
     assert shaped.stations[2].drops > 1000
     both = shaped.dropped_at != 2
     np.testing.assert_array_equal(np.isnan(free.latency_s)[both], np.isnan(shaped.latency_s)[both])
-
-
-def test_echo_reply_comes_back_after_both_ways() -> None:
-    """Round trip = two one-way latencies when nothing queues; lost when either way loses."""
-    times_s, lengths = packets("ping", rate_pps=10.0, packet_bytes=100, stop_s=300.0)
-    there = path(Router(licence_bps=None))
-    back = path(Router(licence_bps=None), sender_name="BR1", receiver_name="HQ")
-    one_way_s = there.run(times_s[:1], lengths[:1]).latency_s[0]
-    np.testing.assert_allclose(round_trip_s(there, back, times_s, lengths), 2.0 * one_way_s, rtol=1e-9)
-    lossy = LinkSpec(1e9, 0.01, loss=0.1)
-    there = path(link=lossy)
-    back = path(link=lossy, sender_name="BR1", receiver_name="HQ")
-    rtt_s = round_trip_s(there, back, times_s, lengths)
-    lost = np.isnan(there.run(times_s, lengths).latency_s) | np.isnan(back.run(times_s, lengths).latency_s)
-    np.testing.assert_array_equal(np.isnan(rtt_s), lost)
-    assert np.mean(lost) == pytest.approx(0.19, abs=4 * math.sqrt(0.19 * 0.81 / times_s.size))
 
 
 def test_jitter_of_a_quiet_link_has_its_mean_and_range() -> None:

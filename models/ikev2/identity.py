@@ -8,9 +8,6 @@ from typing import Literal
 
 IdKind = Literal["address", "fqdn", "email", "dn", "key-id"]
 
-#: ID types of RFC 7296 3.5 by the word that IOS uses; an IPv6 address would be type 5.
-ID_TYPES: dict[IdKind, int] = {"address": 1, "fqdn": 2, "email": 3, "dn": 9, "key-id": 11}
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
