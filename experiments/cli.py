@@ -16,7 +16,8 @@ import typer
 
 from ..models.errors import InputError
 from .cli_common import reports_bad_input
-from .hardware_cli import hardware_app
+from .exchange_cli import exchange, overhead
+from .routers.cli import hardware_app
 
 if TYPE_CHECKING:
     from .result import Result
@@ -278,6 +279,10 @@ def demo(
     charts = [str(output / "charts" / name) for name in working.manifest["charts"] if name.endswith(".png")]
     _print("Written", "\n".join([f"tables and manifest: {output}", *charts, "(each chart as SVG too)"]))
     raise typer.Exit(0 if working.up and not published.up else 1)
+
+
+app.command()(exchange)
+app.command()(overhead)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..hardware.profile import HardwareProfile, load_profile
+from ..hardware.profile import HardwareProfile
+from ..hardware.profile_files import load_profile
 from ..models.errors import InputError, unknown_name
 from ..models.implementation import implementation_for_version, load_implementation
 from ..models.ios.config import RouterConfig

@@ -19,20 +19,28 @@ from numpy.typing import NDArray
 from ..models import algorithms
 from ..models.errors import InputError, unknown_name
 from ..models.ikev2.operations import (
+    Authorise,
+    CheckCertificate,
+    CloneInterface,
     DhKeygen,
     DhShared,
     DhValidate,
+    FixedTime,
     HandleMessage,
     Hash,
+    InstallRoute,
     InstallSa,
+    KemStep,
     Operation,
     PrfCall,
     Protect,
+    Sign,
     Unprotect,
+    Verify,
 )
 from ..models.values import Ledger
 from .profile import HardwareProfile
-from .public_key import modexp_s, order_bits
+from .public_key import modexp_s, order_bits, rsa_s
 
 Sizes = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
@@ -72,15 +80,19 @@ class CostModel:
     def packet_core_s(self, inner_bytes: Sizes) -> Floats:
         """Return the time of one packet core per packet of ``inner_bytes``: features, lookup, encapsulation. [s]
 
-        No cryptography: on a box that encrypts on its packet cores (``crypto_cores`` is 0) add `crypto_s`.
+        No cryptography: on a box that encrypts on its packet cores (``crypto_cores`` is 0) add `crypto_s`. With an
+        offload engine the time to hand the packet over and take it back is included.
         """
         packet_s = self._number("parameters.forwarding.packet_us") * 1e-6
+        if self.profile.parameters.engine is not None:
+            packet_s += self._number("parameters.engine.submit_us") * 1e-6
         byte_s = self._number("parameters.forwarding.byte_ns") * 1e-9
         return packet_s + byte_s * np.asarray(inner_bytes, dtype=np.float64)
 
     def crypto_s(self, esp_bytes: Sizes, encryption: str, integrity: str) -> Floats:
         """Return the time to protect or check one ESP packet of ``esp_bytes`` and to do its I/O. [s]
 
+        On a core: the I/O, the cipher and the HMAC. On an offload engine: one time a packet and a byte, by cipher.
         An AEAD cipher passes over the bytes once, a cipher with an HMAC twice. All bytes of the packet are counted,
         so the header and the check value (24 to 60 bytes) are overstated.
 
@@ -89,6 +101,10 @@ class CostModel:
         esp_bytes: length of the ESP packet. [bytes]
         encryption, integrity: names of `models.algorithms`; ``integrity`` is empty for none or with an AEAD cipher.
         """
+        if self.profile.parameters.engine is not None:
+            engine = f"parameters.engine.ciphers.{algorithms.encryption(encryption).name}"
+            call_s = self._number(f"{engine}.call_ns") * 1e-9
+            return call_s + self._number(f"{engine}.byte_ns") * 1e-9 * np.asarray(esp_bytes, dtype=np.float64)
         io_s = self._number("parameters.forwarding.io_us") * 1e-6
         call_s, byte_s = self._protection_s(encryption, integrity)
         return io_s + call_s + byte_s * np.asarray(esp_bytes, dtype=np.float64)
@@ -171,10 +187,25 @@ class CostModel:
             case Protect() | Unprotect():
                 call_s, byte_s = self._protection_s(op.encryption, op.integrity)
                 return call_s + byte_s * op.n_bytes
+            case KemStep():
+                ratio = self._number(f"parameters.mlkem.ratios.{op.method}.{op.step}")
+                return ratio * self._number("parameters.mlkem.keygen768_us") * 1e-6
+            case Sign() | Verify():
+                return self._signature_s(op)
             case HandleMessage():
-                return self._number("parameters.control.message_us") * 1e-6
+                return self._number(f"parameters.control.{'stateless' if op.stateless else 'message'}_us") * 1e-6
             case InstallSa():
                 return op.count * self._number("parameters.control.install_sa_us") * 1e-6
+            case CheckCertificate():
+                return self._number("parameters.control.certificate_us") * 1e-6
+            case CloneInterface():
+                return self._number("parameters.control.virtual_access_us") * 1e-6
+            case Authorise():
+                return self._number("parameters.control.authorisation_us") * 1e-6
+            case InstallRoute():
+                return op.count * self._number("parameters.control.route_us") * 1e-6
+            case FixedTime():
+                return op.duration_s
             case _:
                 assert_never(op)
 
@@ -191,6 +222,22 @@ class CostModel:
             return factor * self._modexp_s(order, group.bits)
         exponent = self._number(f"parameters.modexp.exponent_bits.{group.name}")
         return self._modexp_s(min(exponent, order), group.bits)
+
+    def _signature_s(self, op: Sign | Verify) -> float:
+        """Return the time to make or check one signature. [s]"""
+        step = "sign" if isinstance(op, Sign) else "verify"
+        signature = algorithms.signature(op.algorithm)
+        if signature.kind == "mldsa":
+            ratio = self._number(f"parameters.mldsa.ratios.{op.algorithm}.{step}")
+            return ratio * self._number("parameters.mldsa.sign65_us") * 1e-6
+        if signature.kind != "rsa":
+            ratio = self._number(f"parameters.signatures.{op.algorithm}.{step}")
+            return ratio * self._number("parameters.ecdh.p256_us") * 1e-6
+        own = f"parameters.rsa.own_code.{op.algorithm}.{step}_us"
+        if own in self._values:
+            return self._number(own) * 1e-6
+        at_2048_s = self._number(f"parameters.rsa.{step}2048_us") * 1e-6
+        return rsa_s(at_2048_s, signature.bits, self._number(f"parameters.rsa.{step}_exponent"))
 
     def _modexp_s(self, exponent_bits: float, modulus_bits: int) -> float:
         k_s = self._number("parameters.modexp.k_fs") * 1e-15

@@ -1,27 +1,23 @@
 """Hardware profiles: what one router model is made of and how fast, every number with kind, source and range.
 
-A profile is one YAML file; its keys are the fields below. Field names end in their unit. `load_profile` refuses a file
-whose values name an unknown source, and everything that pydantic refuses, with file and line.
+A profile is one YAML file; its keys are the fields below. Field names end in their unit. `profile_files` finds, merges
+and checks the files.
 
-What this leaves out: correlations between values, crypto accelerators with a queue of their own, memory, line cards,
-power. A profile describes one chassis; two of them do not share anything.
+What this leaves out: line cards, power, several crypto engines of different kinds. A profile describes one chassis; two
+of them do not share anything.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ..models.errors import InputError, unknown_name
-from ..models.values import RECOLLECTION, Value
-from ..models.yaml_input import load_yaml, place, read_yaml, validate
+from ..models.values import Kind, Value
 
 
 def _not_negative(value: Value) -> Value:
@@ -54,7 +50,9 @@ class Source(_Strict):
     conditions: str
 
 
-class _SourceFile(_Strict):
+class SourceFile(_Strict):
+    """Content of a ``sources.yaml``."""
+
     sources: dict[str, Source]
 
 
@@ -72,17 +70,23 @@ class Ikev2Support(_Strict):
 
 
 class Architecture(_Strict):
-    """Which cores do what. ``io_crypto``: ESP runs on an I/O-and-crypto core of its own, or on the packet cores."""
+    """Which cores do what.
+
+    ``io_crypto``: ESP runs on an I/O-and-crypto core of its own, on the packet cores, or on an offload engine with
+    ``crypto_cores`` parallel lanes.
+    """
 
     control_cores: Count
     packet_cores: Count
     crypto_cores: Count
-    io_crypto: Literal["own-core", "packet-cores"]
+    io_crypto: Literal["own-core", "packet-cores", "engine"]
 
     @model_validator(mode="after")
     def _core_counts_fit(self) -> Self:
-        if (self.crypto_cores.value > 0) != (self.io_crypto == "own-core"):
-            raise ValueError("crypto_cores must be at least 1 with io_crypto 'own-core' and 0 with 'packet-cores'")
+        if (self.crypto_cores.value > 0) != (self.io_crypto != "packet-cores"):
+            raise ValueError(
+                "crypto_cores must be at least 1 with io_crypto 'own-core' or 'engine' and 0 with 'packet-cores'"
+            )
         if min(self.control_cores.value, self.packet_cores.value) < 1:
             raise ValueError("control_cores and packet_cores must be at least 1")
         return self
@@ -102,11 +106,20 @@ class Buffers(_Strict):
     crypto_packets: Count
 
 
-class Limits(_Strict):
-    """What a box without an export (HSEC) licence may encrypt; missing: no such limit."""
+class WithoutHsec(_Strict):
+    """What a box may encrypt without the export licence (HSECK9); a profile that lacks this needs no such licence."""
 
-    crypto_bps_per_direction: Amount | None = None
-    tunnels: Count | None = None
+    crypto_bps_per_direction: Amount = Field(description="encrypted, and again decrypted; the excess is dropped")
+    tunnels: Count
+
+
+class Limits(_Strict):
+    """What the platform holds; missing: no limit is known."""
+
+    tunnels: Count | None = Field(default=None, description="IPsec tunnels at a time")
+    in_negotiation: Count | None = Field(default=None, description="IKE SAs in negotiation, of peers that began")
+    memory_bytes: Amount | None = Field(default=None, description="memory of the control plane")
+    session_bytes: Amount | None = Field(default=None, description="memory of one tunnel in the control plane")
 
 
 class Modexp(_Strict):
@@ -137,6 +150,59 @@ class Ecdh(_Strict):
     ratios: dict[str, CurveSteps]
 
 
+class SignatureSteps(_Strict):
+    """Cost of a signature relative to a P-256 shared secret in assembly code."""
+
+    sign: Amount
+    verify: Amount
+
+
+class SignatureTimes(_Strict):
+    """Cost of a signature whose size has code of its own, outside the power law."""
+
+    sign_us: Amount
+    verify_us: Amount
+
+
+class Rsa(_Strict):
+    """RSA: ``t(n) = t(2048) * (n / 2048)^exponent``; moduli in ``own_code`` (as ``rsa2048``) have their own times."""
+
+    sign2048_us: Amount
+    sign_exponent: Amount
+    verify2048_us: Amount
+    verify_exponent: Amount
+    own_code: dict[str, SignatureTimes] = {}
+
+
+class KemSteps(_Strict):
+    """Cost of the steps of a key encapsulation relative to key generation of ML-KEM-768."""
+
+    keygen: Amount
+    encapsulate: Amount
+    decapsulate: Amount
+
+
+class MlKem(_Strict):
+    """ML-KEM (FIPS 203): one speed, then a ratio a parameter set and step."""
+
+    keygen768_us: Amount
+    ratios: dict[str, KemSteps]
+
+
+class MlDsaSteps(_Strict):
+    """Cost of an ML-DSA signature relative to signing with ML-DSA-65; signing time varies, this is its mean."""
+
+    sign: Amount
+    verify: Amount
+
+
+class MlDsa(_Strict):
+    """ML-DSA (FIPS 204): one speed, then a ratio a parameter set and step."""
+
+    sign65_us: Amount
+    ratios: dict[str, MlDsaSteps]
+
+
 class Linear(_Strict):
     """A fixed time a call and a time a byte."""
 
@@ -156,7 +222,12 @@ class Control(_Strict):
     """What IKE costs beside cryptography."""
 
     message_us: Amount = Field(description="receive or send one message: parse, look up, build, schedule")
+    stateless_us: Amount = Field(description="receive or send one message that belongs to no SA, as a cookie")
     install_sa_us: Amount = Field(description="install one pair of ESP SAs and bring the interface up")
+    certificate_us: Amount = Field(description="parse a peer's certificate and build its chain, without signatures")
+    virtual_access_us: Amount = Field(description="clone a virtual-access interface from its template")
+    authorisation_us: Amount = Field(description="look up a peer in the router's own AAA lists")
+    route_us: Amount = Field(description="install one route")
 
 
 class Forwarding(_Strict):
@@ -167,14 +238,78 @@ class Forwarding(_Strict):
     io_us: Amount = Field(description="receive, hand over and send one ESP packet, on the core that does crypto")
 
 
+class Engine(_Strict):
+    """An offload engine for ESP: what the packet core spends to hand a packet over, and the engine's own time.
+
+    ``ciphers``: by the name of the cipher, together with any integrity algorithm.
+    """
+
+    submit_us: Amount
+    ciphers: dict[str, Linear]
+
+
 class Parameters(_Strict):
     """Speeds: what calibration fits."""
 
     modexp: Modexp
     ecdh: Ecdh
+    rsa: Rsa
+    signatures: dict[str, SignatureSteps]
+    mlkem: MlKem
+    mldsa: MlDsa
     symmetric: Symmetric
     control: Control
     forwarding: Forwarding
+    engine: Engine | None = None
+
+
+#: Which factor of `Scale` a time follows, by the beginning of its path and its unit.
+_SCALED_BY = {
+    "parameters.modexp.k_": "public_key",
+    "parameters.ecdh.p256_": "public_key",
+    "parameters.rsa.": "public_key",
+    "parameters.mlkem.keygen768_": "public_key",
+    "parameters.mldsa.sign65_": "public_key",
+    "parameters.symmetric.": "symmetric",
+    "parameters.control.": "control",
+    "parameters.forwarding.": "forwarding",
+    "parameters.engine.": "engine",
+}
+
+
+class Scale(_Strict):
+    """How many times longer a box takes than the one that its profile extends; public-key and symmetric work apart.
+
+    Missing: the same. Scaling one box to another by a single factor is wrong by up to an order of magnitude, because
+    instructions for AES, SHA and long integers come and go with the generations.
+    """
+
+    public_key: Amount | None = None
+    symmetric: Amount | None = None
+    control: Amount | None = None
+    forwarding: Amount | None = None
+    engine: Amount | None = None
+
+    def factor(self, path: str) -> Value | None:
+        """Return the factor for the value at this dotted path; None for what is no time or is not scaled."""
+        if not path.endswith(("_fs", "_ns", "_us")):
+            return None
+        field = next((field for start, field in _SCALED_BY.items() if path.startswith(start)), None)
+        found: Value | None = getattr(self, field) if field else None
+        return found
+
+
+class Correlation(_Strict):
+    """Values that err together: their rank correlation, the same for every two or as a matrix.
+
+    ``values``: dotted paths; ``*`` stands for any one name, as in ``parameters.symmetric.*.*.byte_ns``.
+    """
+
+    values: list[str]
+    correlation: float | list[list[float]]
+    kind: Kind
+    source: str
+    note: str = ""
 
 
 class HardwareProfile(_Strict):
@@ -190,8 +325,12 @@ class HardwareProfile(_Strict):
     default_licence: str
     shaper: Shaper | None = None
     buffers: Buffers
+    without_hsec: WithoutHsec | None = None
     limits: Limits = Limits()
     parameters: Parameters
+    correlations: list[Correlation] = []
+    #: Sources of this file alone, beside those that ship: a calibrated profile carries its own.
+    sources: dict[str, Source] = {}
 
     @model_validator(mode="after")
     def _licences_fit(self) -> Self:
@@ -201,9 +340,26 @@ class HardwareProfile(_Strict):
             raise ValueError("a licence with a rate needs a shaper")
         return self
 
+    @model_validator(mode="after")
+    def _engine_fits(self) -> Self:
+        if (self.parameters.engine is not None) != (self.architecture.io_crypto == "engine"):
+            raise ValueError("parameters.engine is needed with io_crypto 'engine', and only with it")
+        return self
+
     def values(self) -> dict[str, Value]:
         """Return every sourced number by its dotted path, for instance ``parameters.modexp.k_fs``."""
-        return {".".join(location): value for location, value in _values(self, ())}
+        return {".".join(location): value for location, value in located(self)}
+
+    def with_values(self, values: Mapping[str, Value]) -> Self:
+        """Return the profile with the values at these dotted paths replaced. Raises KeyError for an unknown path."""
+        known = {".".join(location): location for location, _ in located(self)}
+        tree: dict[str, Any] = {}
+        for path, value in values.items():
+            node = tree
+            for key in known[path][:-1]:
+                node = node.setdefault(key, {})
+            node[known[path][-1]] = value
+        return _replaced(self, tree)
 
     @property
     def digest(self) -> str:
@@ -212,99 +368,21 @@ class HardwareProfile(_Strict):
         return blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-def _values(node: object, location: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Value]]:
+def _replaced(node: Any, tree: Any) -> Any:
+    if isinstance(tree, Value):
+        return tree
+    if isinstance(node, dict):
+        return node | {name: _replaced(node[name], inner) for name, inner in tree.items()}
+    return node.model_copy(update={name: _replaced(getattr(node, name), inner) for name, inner in tree.items()})
+
+
+def located(node: object, location: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Value]]:
+    """Yield every value below ``node`` with the keys that lead to it; a key may hold a dot (a licence ``2.5g``)."""
     if isinstance(node, Value):
         yield location, node
     elif isinstance(node, BaseModel):
         for name in type(node).model_fields:
-            yield from _values(getattr(node, name), (*location, name))
+            yield from located(getattr(node, name), (*location, name))
     elif isinstance(node, dict):
         for name, inner in node.items():
-            yield from _values(inner, (*location, name))
-
-
-def load_sources(folder: Path | None = None) -> dict[str, Source]:
-    """Return the shipped sources by id, and those of a ``sources.yaml`` in ``folder`` when there is one."""
-    sources = dict(read_yaml(Path(str(files(__package__) / "sources.yaml")), _SourceFile).sources)
-    if folder is not None and (folder / "sources.yaml").is_file():
-        sources |= read_yaml(folder / "sources.yaml", _SourceFile).sources
-    return sources
-
-
-def _profile_files(search: Sequence[Path]) -> dict[str, Path]:
-    """Return the YAML file of every profile name; earlier folders win, shipped profiles come last."""
-    shipped = Path(str(files(__package__) / "profiles"))
-    found: dict[str, Path] = {}
-    for folder in (*search, shipped):
-        if not folder.is_dir():
-            raise InputError("no such folder with hardware profiles", str(folder))
-        for path in sorted(folder.glob("*.yaml")):
-            if path.name != "sources.yaml":
-                found.setdefault(path.stem, path)
-    return found
-
-
-def profile_names(search: Sequence[Path] = ()) -> list[str]:
-    """Return the names of all profiles in the folders of ``search`` and of those that are shipped, sorted."""
-    return sorted(_profile_files(search))
-
-
-def load_profile(name: str, search: Sequence[Path] = ()) -> HardwareProfile:
-    """Return the profile of this name; a name that ends in ``.yaml`` is the path of a file.
-
-    Raises InputError with the nearest valid name, or with the file and line of a fault.
-    """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-    else:
-        known = _profile_files(search)
-        if name not in known:
-            raise unknown_name("hardware profile", name, known)
-        path = known[name]
-    document, chain = _merged(path, search, ())
-    profile = validate(document, HardwareProfile, path)
-    _check_sources(profile, chain)
-    return profile
-
-
-def _merged(path: Path, search: Sequence[Path], children: tuple[Path, ...]) -> tuple[Any, tuple[Path, ...]]:
-    """Return the document of ``path`` over those that it extends, and all their files, the given one first."""
-    document = load_yaml(path)
-    if not isinstance(document, dict) or "extends" not in document:
-        return document, (path,)
-    where = place(path, ("extends",))
-    base = document.pop("extends")
-    known = _profile_files(search)
-    if not isinstance(base, str) or base not in known:
-        raise unknown_name("hardware profile", str(base), known, where)
-    line = (*children, path)
-    if known[base].resolve() in {child.resolve() for child in line}:
-        raise InputError(f"extends: '{base}' extends itself", where)
-    below, chain = _merged(known[base], search, line)
-    if not children and known[base] != path:
-        # Faults of the base are told with the base's file and line; what is left is the child's.
-        validate(below, HardwareProfile, known[base])
-    return _over(below, document), (path, *chain)
-
-
-def _over(below: Any, above: Any, key: str = "") -> Any:
-    """Return ``above`` merged over ``below``; a value, and the whole set of licence levels, is replaced."""
-    if not (isinstance(below, dict) and isinstance(above, dict)) or key == "licences":
-        return above
-    if "kind" in above or "kind" in below:
-        return above
-    return below | {name: _over(below.get(name), inner, name) for name, inner in above.items()}
-
-
-def _check_sources(profile: HardwareProfile, chain: Sequence[Path]) -> None:
-    path = chain[0]
-    sources: dict[str, Source] = {}
-    for folder in dict.fromkeys(file.parent for file in reversed(chain)):
-        sources |= load_sources(folder)
-    for location, value in _values(profile, ()):
-        if value.source == RECOLLECTION and value.kind != "assumed":
-            message = f"{'.'.join(location)}: what is only remembered is assumed, not {value.kind}"
-            raise InputError(message, place(path, (*location, "source")))
-        if value.source != RECOLLECTION and value.source not in sources:
-            where = place(path, (*location, "source"))
-            raise unknown_name("source", value.source, [*sources, RECOLLECTION], where)
+            yield from located(inner, (*location, name))

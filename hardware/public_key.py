@@ -1,7 +1,8 @@
 """Time of public-key operations from few parameters per CPU. Pure functions over scalars and arrays.
 
-What this leaves out: signatures and ML-KEM, which come with the exchanges that carry them; timing noise; special
-instructions that make one modulus size fast and break the power law (AVX-512 IFMA does so for RSA-2048).
+What this leaves out: timing noise; elliptic curves and lattices, which follow no law of size and are ratios in the
+profile; special instructions that make one modulus size fast (AVX-512 IFMA does so for RSA-2048): such sizes have times
+of their own in the profile.
 """
 
 from __future__ import annotations
@@ -46,3 +47,18 @@ def modexp_s(
 def order_bits(group: str, modulus_bits: int) -> int:
     """Return the length of the group's order: of q where a subgroup is used, else of (p - 1) / 2. [bit]"""
     return SUBGROUP_BITS.get(group, modulus_bits - 1)
+
+
+def rsa_s(at_2048_s: float, modulus_bits: int, exponent: float) -> float:
+    """Return the time of an RSA signature, made or checked: ``t(2048) * (n / 2048)^exponent``. [s]
+
+    Fourteen published CPUs have exponents of 2.5 (ARM) to 3.0 for signing and 1.74 to 1.89 for checking with the usual
+    public exponent 65537; within 2048 to 4096 bits the law is within 4 % on each of them.
+
+    Parameters
+    ----------
+    at_2048_s: time with a modulus of 2048 bits. [s]
+    modulus_bits: length of the modulus. [bit]
+    exponent: growth with the length.
+    """
+    return float(at_2048_s * (modulus_bits / 2048.0) ** exponent)

@@ -2,9 +2,11 @@
 
 Numbers: IANA "IKEv2 Parameters". Sizes: RFC 7296 (section 3.3), RFC 4868 (HMAC-SHA2 key 32/48/64, ICV 16/24/32),
 RFC 2404, RFC 2403, RFC 4106 and RFC 5282 (GCM: salt 4, IV 8, ICV 16), RFC 4543 (GMAC), RFC 2451 (3DES),
-RFC 3526, RFC 2409, RFC 5903, RFC 5114, RFC 8031 (key exchange values).
+RFC 7634 (ChaCha20-Poly1305: key 32, salt 4, IV 8, ICV 16, no Key Length attribute), RFC 3526, RFC 2409, RFC 5903,
+RFC 5114, RFC 8031 (key exchange values).
 
-What this leaves out: ML-KEM and signature algorithms; they come with the exchanges that carry them.
+FIPS 203 and draft-ietf-ipsecme-ikev2-mlkem (ML-KEM: key and ciphertext lengths), FIPS 204 (ML-DSA), RFC 7427, RFC 4754
+and RFC 8420 (signatures).
 """
 
 from __future__ import annotations
@@ -73,6 +75,32 @@ class Group:
     public_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kem:
+    """A key encapsulation as an additional key exchange (RFC 9370). Sizes of what is sent, in bytes."""
+
+    name: str
+    number: int
+    public_bytes: int
+    ciphertext_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature algorithm with the size of its keys.
+
+    ``signature_bytes``: the longest value in AUTH; an ECDSA signature is DER and may be a few bytes shorter.
+    ``algorithm_identifier_bytes``: the ASN.1 object of RFC 7427 that stands before it, without its length byte.
+    """
+
+    name: str
+    kind: Literal["rsa", "ecdsa", "eddsa", "mldsa"]
+    bits: int
+    signature_bytes: int
+    public_key_bytes: int
+    algorithm_identifier_bytes: int
+
+
 def _aes(mode: str, number: int, ios: str, *, salt: int, iv: int, block: int, icv: int) -> list[Encryption]:
     return [
         Encryption(f"aes-{mode}-{bits}", number, bits, bits // 8, salt, iv, block, icv, ios) for bits in (128, 192, 256)
@@ -88,6 +116,7 @@ ENCRYPTIONS: dict[str, Encryption] = {
         *_aes("cbc", 12, "AES-CBC", salt=0, iv=16, block=16, icv=0),
         *_aes("gcm", 20, "AES-GCM", salt=4, iv=8, block=1, icv=16),
         *_aes("gmac", 21, "AES-GMAC", salt=4, iv=8, block=1, icv=16),
+        Encryption("chacha20poly1305", 28, 0, 32, 4, 8, 1, 16, "CHACHA20-POLY1305"),
     ]
 }
 
@@ -134,6 +163,33 @@ GROUPS: dict[int, Group] = {
 }
 
 
+KEMS: dict[str, Kem] = {
+    k.name: k
+    for k in [
+        Kem("mlkem512", 35, 800, 768),
+        Kem("mlkem768", 36, 1184, 1088),
+        Kem("mlkem1024", 37, 1568, 1568),
+    ]
+}
+
+SIGNATURES: dict[str, Signature] = {
+    s.name: s
+    for s in [
+        # RSASSA-PKCS1-v1_5 with SHA-2 (RFC 7427 appendix A.1): 15 bytes with NULL parameters.
+        *(Signature(f"rsa{bits}", "rsa", bits, bits // 8, bits // 8, 15) for bits in (1024, 2048, 3072, 4096, 8192)),
+        # DER: two INTEGERs, each with a byte more when the first bit is set; a long form of the length above 127.
+        Signature("ecdsa256", "ecdsa", 256, 72, 65, 12),
+        Signature("ecdsa384", "ecdsa", 384, 104, 97, 12),
+        Signature("ecdsa521", "ecdsa", 521, 139, 133, 12),
+        Signature("ed25519", "eddsa", 255, 64, 32, 7),
+        Signature("ed448", "eddsa", 448, 114, 57, 7),
+        Signature("mldsa44", "mldsa", 44, 2420, 1312, 13),
+        Signature("mldsa65", "mldsa", 65, 3309, 1952, 13),
+        Signature("mldsa87", "mldsa", 87, 4627, 2592, 13),
+    ]
+}
+
+
 def encryption(name: str, where: str = "") -> Encryption:
     """Return the encryption transform of this name. Raises InputError with the nearest valid name."""
     try:
@@ -164,3 +220,19 @@ def group(number: int, where: str = "") -> Group:
         return GROUPS[number]
     except KeyError:
         raise unknown_name("Diffie-Hellman group", str(number), [str(n) for n in GROUPS], where) from None
+
+
+def kem(name: str, where: str = "") -> Kem:
+    """Return the key encapsulation of this name. Raises InputError with the nearest valid name."""
+    try:
+        return KEMS[name]
+    except KeyError:
+        raise unknown_name("key encapsulation", name, KEMS, where) from None
+
+
+def signature(name: str, where: str = "") -> Signature:
+    """Return the signature algorithm of this name. Raises InputError with the nearest valid name."""
+    try:
+        return SIGNATURES[name]
+    except KeyError:
+        raise unknown_name("signature algorithm", name, SIGNATURES, where) from None

@@ -104,8 +104,11 @@ def _models(annotations: list[object]) -> list[type[BaseModel]]:
     return [part for part in _alternatives(annotations) if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
-def validate(document: Any, model: type[Model], path: Path) -> Model:
-    """Return ``model`` made from ``document``; the first fault becomes one InputError with its line."""
+def validate(document: Any, model: type[Model], path: Path, within: tuple[str, ...] = ()) -> Model:
+    """Return ``model`` made from ``document``; the first fault becomes one InputError with its line.
+
+    ``within``: the keys that lead to ``document`` in the file, when it is only a part of it.
+    """
     if not isinstance(document, dict):
         raise InputError("a mapping of keys is needed at the top", str(path))
     try:
@@ -114,8 +117,8 @@ def validate(document: Any, model: type[Model], path: Path) -> Model:
         # A misspelt required key is two faults; the one that names what was written is the useful one.
         fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         location = fault["loc"]
-        where = place(path, location)
-        name = ".".join(str(part) for part in location)
+        where = place(path, (*within, *location))
+        name = ".".join(str(part) for part in (*within, *location))
         if fault["type"] == "extra_forbidden":
             allowed = _allowed_keys(model, location)
             if allowed:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flexvpn_sim.hardware.cost import CostModel
-from flexvpn_sim.hardware.profile import HardwareProfile, load_profile, profile_names
+from flexvpn_sim.hardware.profile import HardwareProfile
+from flexvpn_sim.hardware.profile_files import load_profile, profile_names
 from flexvpn_sim.hardware.public_key import modexp_s
 from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS, Encryption
 from flexvpn_sim.models.errors import InputError

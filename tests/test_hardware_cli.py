@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import flexvpn_sim as fv
 from flexvpn_sim.experiments.cli import app
-from flexvpn_sim.hardware.profile import load_profile
+from flexvpn_sim.hardware.profile_files import load_profile
 from flexvpn_sim.models.errors import InputError
 
 

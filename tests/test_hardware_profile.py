@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flexvpn_sim.hardware.profile import load_profile, load_sources, profile_names
+from flexvpn_sim.hardware.profile_files import load_profile, load_sources, profile_names
 from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS
 from flexvpn_sim.models.errors import InputError
+from flexvpn_sim.models.values import Value
 
 UNITS = {"_fs": "fs", "_ns": "ns", "_us": "us", "_bits": "bit", "_bytes": "bytes", "_packets": "packets"}
 
@@ -68,10 +69,9 @@ def test_isr4321_is_licensed_for_50_and_100_megabit_and_limited_without_hsec() -
     profile = load_profile("isr4321")
     rates = {level: rate and rate.value for level, rate in profile.licences.items()}
     assert rates == {"default": 50e6, "performance": 100e6, "boost": None}
-    assert profile.limits.crypto_bps_per_direction is not None
-    assert profile.limits.crypto_bps_per_direction.value == 85e6
-    assert profile.limits.tunnels is not None
-    assert profile.limits.tunnels.value == 225
+    assert profile.without_hsec is not None
+    assert profile.without_hsec.crypto_bps_per_direction.value == 85e6
+    assert profile.without_hsec.tunnels.value == 225
 
 
 def test_every_speed_of_the_isr4321_is_assumed_because_none_is_published() -> None:
@@ -157,3 +157,58 @@ def test_digest_follows_the_content_and_not_the_layout(tmp_path: Path, shipped_t
     shipped = load_profile("isr4321").digest
     assert load_profile(write(tmp_path, "# a comment\n" + shipped_text)).digest == shipped
     assert load_profile(write(tmp_path, shipped_text.replace("value: 1430", "value: 1431"))).digest != shipped
+
+
+# -- Scaling ---------------------------------------------------------------------------------------------------
+
+SCALED = """\
+extends: isr4321
+name: mine
+title: A slower router
+scale:
+  public_key: {value: 2, kind: assumed, source: recollection, range: [1, 4]}
+  symmetric: {value: 3, kind: derived, source: bsdrp}
+parameters:
+  ecdh:
+    p256_us: {value: 99, unit: us, kind: measured, source: bsdrp}
+"""
+
+
+def test_scale_multiplies_times_kind_by_kind_and_an_own_value_stands(tmp_path: Path) -> None:
+    mine = load_profile(write(tmp_path, SCALED))
+    base = load_profile("isr4321")
+    public, symmetric = mine.parameters.modexp.k_fs, mine.parameters.symmetric.ciphers["3des"].byte_ns
+    assert (public.value, public.kind, public.range) == (2860, "assumed", (950, 11400))
+    assert (symmetric.value, symmetric.kind, symmetric.range) == (345, "assumed", (180, 600))
+    assert mine.parameters.ecdh.p256_us.value == 99
+    assert mine.parameters.control == base.parameters.control
+    assert mine.parameters.modexp.drift == base.parameters.modexp.drift
+    assert mine.parameters.modexp.exponent_bits == base.parameters.modexp.exponent_bits
+
+
+def test_wrong_scale_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, SCALED.replace("symmetric:", "symetric:"))
+    with pytest.raises(InputError, match=r"symmetric") as refused:
+        load_profile(path)
+    assert f"{path}:{line_of(SCALED, 'symmetric:')}" in str(refused.value)
+
+
+def test_profiles_in_the_users_folder_are_found_and_stand_before_those_that_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_config_dir", lambda _name: str(tmp_path / "config"))
+    assert "mine" not in profile_names()
+    folder = tmp_path / "config" / "hardware"
+    folder.mkdir(parents=True)
+    write(folder, SCALED)
+    assert "mine" in profile_names()
+    assert load_profile("mine").title == "A slower router"
+
+
+def test_values_are_replaced_by_their_path_and_nothing_else_changes() -> None:
+    profile = load_profile("isr4321")
+    new = Value(value=7, unit="us", kind="measured", source="bsdrp")
+    changed = profile.with_values({"parameters.ecdh.p256_us": new, "licences.default": new})
+    assert changed.values() == profile.values() | {"parameters.ecdh.p256_us": new, "licences.default": new}
+    with pytest.raises(KeyError):
+        profile.with_values({"parameters.ecdh.p257_us": new})

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flexvpn_sim.hardware.cost import CostModel
-from flexvpn_sim.hardware.profile import load_profile
+from flexvpn_sim.hardware.profile_files import load_profile
 from flexvpn_sim.models import esp
 from flexvpn_sim.models.errors import InputError
 from flexvpn_sim.models.traffic import Flow

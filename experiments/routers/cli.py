@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_common import reports_bad_input
+from ..cli_common import reports_bad_input
 
 hardware_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at hardware profiles.")
 
@@ -20,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 @reports_bad_input
 def list_profiles(profiles: Folders = None, as_json: AsJson = False) -> None:
     """List every profile with its cores, licence and share of assumed values."""
-    from ..hardware.profile import load_profile, profile_names
+    from ...hardware.profile_files import load_profile, profile_names
 
     rows = []
     for name in profile_names(profiles or ()):
@@ -52,7 +52,7 @@ def list_profiles(profiles: Folders = None, as_json: AsJson = False) -> None:
 @reports_bad_input
 def show(profile: str, profiles: Folders = None, as_json: AsJson = False) -> None:
     """Print every value of a profile with unit, kind, range and source."""
-    from ..hardware.profile import load_profile
+    from ...hardware.profile_files import load_profile
 
     found = load_profile(profile, profiles or ())
     if as_json:
@@ -68,7 +68,7 @@ def show(profile: str, profiles: Folders = None, as_json: AsJson = False) -> Non
 @reports_bad_input
 def diff(a: str, b: str, profiles: Folders = None, as_json: AsJson = False) -> None:
     """Print the values in which two profiles differ."""
-    from ..hardware.profile import load_profile
+    from ...hardware.profile_files import load_profile
 
     left, right = (load_profile(name, profiles or ()).values() for name in (a, b))
     names = [name for name in {**left, **right} if left.get(name) != right.get(name)]

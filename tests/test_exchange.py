@@ -1,0 +1,338 @@
+"""``flexvpn-sim exchange`` and ``overhead``: messages as recorded, CPU times as measured, wrong input in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flexvpn_sim.experiments.exchange import SCENARIOS, converse, divide, exchange
+from flexvpn_sim.hardware.profile_files import load_profile
+from flexvpn_sim.models.algorithms import GROUPS, Group
+from flexvpn_sim.models.ikev2.operations import DhKeygen, HandleMessage, Hash, InstallSa, Operation, Protect, Unprotect
+from flexvpn_sim.models.implementation import Implementation, implementation_names, load_implementation
+from flexvpn_sim.models.notation import parse_esp, parse_ike
+from flexvpn_sim.models.values import Ledger
+
+DATA = Path(__file__).parent / "data"
+TESTBED = "linux-strongswan-openssl"
+PAPER = ("aes256-sha512-modp2048", "aes256-sha512")
+ASKED = ("exchange", "--ike", PAPER[0], "--esp", PAPER[1], "--hardware", TESTBED)
+
+
+def flexvpn_sim(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "flexvpn_sim.experiments.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def refused(*arguments: object) -> str:
+    """Return the one line by which bad input is refused."""
+    done = flexvpn_sim(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("flexvpn-sim: ")
+    return line
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    lines = (DATA / name).read_text().splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def played(ike: str, esp: str, scenario: str = "setup", hardware: str = TESTBED, **more: str) -> dict[str, Any]:
+    return exchange(parse_ike(ike), parse_esp(esp), load_profile(hardware), scenario=scenario, **more)
+
+
+# -- Messages --------------------------------------------------------------------------------------------------
+
+#: Case of the recording, scenario, and which of its messages the scenario returns.
+RECORDED = [
+    ("psk-aes256-sha512-modp2048", "setup", slice(4)),
+    ("psk-aes256-sha512-modp1536", "setup", slice(4)),
+    ("psk-aes256-sha512-ecp256", "setup", slice(4)),
+    ("psk-aes256-sha512-curve25519", "setup", slice(4)),
+    ("psk-aes128gcm-ecp256", "setup", slice(4)),
+    ("psk-3des-sha1-modp1024", "setup", slice(4)),
+    ("dpd-gcm", "setup", slice(4)),
+    ("psk-aes256-sha512-modp2048", "init-only", slice(2)),
+    ("cookie", "cookie", slice(2)),
+    ("rekey-child-pfs-none", "rekey-child", slice(4, 8)),
+    ("rekey-child-pfs-modp2048", "rekey-child", slice(4, 8)),
+    ("rekey-child-pfs-ecp256", "rekey-child", slice(4, 8)),
+    ("rekey-ike-modp2048", "rekey-ike", slice(4, 8)),
+    ("rekey-ike-ecp256", "rekey-ike", slice(4, 8)),
+]
+
+
+@pytest.mark.parametrize(("case", "scenario", "part"), RECORDED)
+def test_messages_are_the_recorded_ones(case: str, scenario: str, part: slice) -> None:
+    recorded = [row for row in rows("testbed_messages.csv") if row["case"] == case]
+    result = played(recorded[0]["ike_proposal"], recorded[0]["esp_proposal"], scenario)
+    ours = [(m["exchange"], str(m["id"]), m["direction"], str(m["ike_bytes"])) for m in result["messages"]]
+    assert ours == [(r["exchange"], r["msgid"], r["direction"], r["isakmp_len"]) for r in recorded[part]]
+    assert all(m["ip_len"] == m["udp_len"] + 28 == m["ike_bytes"] + 28 for m in result["messages"])
+
+
+def test_identities_decide_lengths() -> None:
+    short = played(*PAPER, initiator_id="a", responder_id="b")
+    longer = played(*PAPER, initiator_id="a" * 17, responder_id="b" * 17)
+    assert [m["ike_bytes"] for m in short["messages"][2:]] == [304, 272]
+    assert [m["ike_bytes"] for m in longer["messages"][2:]] == [336, 288]
+
+
+@pytest.mark.parametrize("implementation", implementation_names())
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_implementation_plays_every_scenario(implementation: str, scenario: str) -> None:
+    result = played(*PAPER, scenario, "isr4321", implementation=implementation)
+    assert len(result["messages"]) == (2 if scenario in ("init-only", "cookie") else 4)
+    assert {m["exchange"] for m in result["messages"][2:]} <= {"IKE_AUTH", "INFORMATIONAL"}
+    assert result["responder_cpu_s"] > 0 and result["initiator_cpu_s"] > 0
+
+
+@pytest.mark.parametrize("group", GROUPS.values(), ids=lambda g: g.name)
+def test_every_group_can_be_negotiated_for_ike_and_for_pfs(group: Group) -> None:
+    messages = played(f"aes256-sha256-{group.name}", f"aes256gcm16-{group.name}", "rekey-child")["messages"]
+    assert f"KE({8 + group.public_bytes})" in messages[0]["payloads"]
+
+
+# -- CPU time --------------------------------------------------------------------------------------------------
+
+#: Case of the measurement: proposals and scenario.
+MEASURED = {
+    "psk-modp2048": (*PAPER, "setup"),
+    "psk-ecp256": ("aes256-sha512-ecp256", "aes256-sha512", "setup"),
+    "psk-curve25519": ("aes256-sha512-curve25519", "aes256-sha512", "setup"),
+    "rekey-child-nopfs": (*PAPER, "rekey-child"),
+    "rekey-child-pfs-modp2048": ("aes256-sha512-modp2048", "aes256-sha512-modp2048", "rekey-child"),
+    "rekey-ike-modp2048": (*PAPER, "rekey-ike"),
+    "init-only-modp2048": (*PAPER, "init-only"),
+    "cookie-only-modp2048": (*PAPER, "cookie"),
+}
+#: These two set ``message_us`` and ``install_sa_us`` of the profile (see test_cost_model): no validation.
+FITTED = {"rekey-child-nopfs", "init-only-modp2048"}
+#: A stateless reply is priced as two messages; that no figure of its own exists is a known fault of the model.
+OVERPRICED = {"cookie-only-modp2048"}
+
+
+def error(case: str) -> float:
+    """Return by how much the responder's CPU time differs from the measured one, as a fraction of it."""
+    measured_s = (
+        next(float(row["resp_cpu_ms"]) for row in rows("testbed_handshake_cpu.csv") if row["case"] == case) / 1e3
+    )
+    predicted_s: float = played(*MEASURED[case])["responder_cpu_s"]
+    return predicted_s / measured_s - 1
+
+
+@pytest.mark.parametrize("case", sorted(FITTED))
+def test_figures_used_in_the_fit_are_reproduced(case: str) -> None:
+    assert abs(error(case)) < 0.03
+
+
+@pytest.mark.parametrize("case", sorted(set(MEASURED) - FITTED - OVERPRICED))
+def test_figures_not_used_in_the_fit_are_predicted_within_a_tenth(case: str) -> None:
+    # Primitives were measured alone on the same machine; of the handshakes only those of FITTED set a parameter.
+    assert abs(error(case)) < 0.10
+
+
+def test_median_error_of_set_up_and_rekey_is_below_eight_percent() -> None:
+    errors = sorted(abs(error(case)) for case in set(MEASURED) - FITTED - OVERPRICED)
+    assert errors[len(errors) // 2] < 0.08
+
+
+def test_cookie_reply_is_overpriced_as_in_the_cost_model() -> None:
+    assert error("cookie-only-modp2048") + 1 == pytest.approx(4.3, abs=0.3)
+
+
+def test_cpu_time_of_an_end_is_the_sum_of_its_operations() -> None:
+    result = played(*PAPER)
+    totals = {"initiator": 0.0, "responder": 0.0}
+    for message in result["messages"]:
+        sender, receiver = ("initiator", "responder") if message["direction"] == "i>r" else ("responder", "initiator")
+        for end, side in ((sender, "sender"), (receiver, "receiver")):
+            operations_s = sum(row["duration_s"] for row in message[f"{side}_operations"])
+            assert message[f"{side}_cpu_s"] == pytest.approx(operations_s)
+            totals[end] += operations_s
+    assert result["initiator_cpu_s"] == pytest.approx(totals["initiator"])
+    assert result["responder_cpu_s"] == pytest.approx(totals["responder"])
+
+
+@pytest.mark.parametrize("scenario", ["setup", "rekey-child", "rekey-ike"])
+def test_both_ends_receive_and_send_every_message_once(scenario: str) -> None:
+    for message in played(*PAPER, scenario)["messages"]:
+        names = {side: [o["operation"] for o in message[f"{side}_operations"]] for side in ("sender", "receiver")}
+        assert names["sender"].count("HandleMessage out") == names["receiver"].count("HandleMessage in") == 1
+        assert "HandleMessage in" not in names["sender"] and "HandleMessage out" not in names["receiver"]
+
+
+def test_lazy_responder_computes_the_secret_when_ike_auth_arrives_and_an_eager_one_before_it_answers() -> None:
+    # facts B.1: strongSwan after IKE_AUTH has arrived, IOS before it sends IKE_SA_INIT.
+    where = {}
+    for name in ("strongswan", "ios-xe-16.9"):
+        messages = played(*PAPER, implementation=name)["messages"]
+        where[name] = [
+            m["exchange"]
+            for m in messages
+            if m["direction"] == "i>r" and any("DhShared" in o["operation"] for o in m["receiver_operations"])
+        ]
+    assert where == {"strongswan": ["IKE_AUTH"], "ios-xe-16.9": ["IKE_SA_INIT"]}
+
+
+def test_rekey_without_pfs_makes_no_key_exchange_and_with_pfs_one_at_each_end() -> None:
+    plain, pfs = (json.dumps(played(PAPER[0], esp, "rekey-child")) for esp in (PAPER[1], "aes256-sha512-ecp256"))
+    assert "Dh" not in plain
+    for step in ("DhKeygen ecp256", "DhValidate ecp256", "DhShared ecp256"):
+        assert pfs.count(step) == 2
+
+
+def test_a_work_is_divided_at_the_message_that_ends_it() -> None:
+    arrive: list[Operation] = [HandleMessage("in"), Unprotect("aes-cbc-256", "sha256", 80), InstallSa()]
+    send: list[Operation] = [Protect("aes-cbc-256", "sha256", 80), HandleMessage("out")]
+    begin: list[Operation] = [DhKeygen(14), Hash("sha1", 22), HandleMessage("out")]
+    assert divide(arrive + send) == (arrive, send)
+    assert divide(arrive) == (arrive, [])
+    assert divide(begin) == ([], begin)
+
+
+def test_only_values_that_decide_something_are_called_assumed() -> None:
+    testbed, router = played(*PAPER), played(*PAPER, "setup", "isr4321")
+    assert testbed["assumed"] == []
+    names = {row["name"] for row in router["assumed"]}
+    assert {"parameters.modexp.k_fs", "parameters.control.message_us"} <= names
+    assert not any("lifetime" in name or "retransmit" in name for name in names)
+
+
+def test_conversation_is_the_same_every_time() -> None:
+    behaviour = Implementation(load_implementation("strongswan"), Ledger())
+    twice = [converse("setup", parse_ike(PAPER[0]), parse_esp(PAPER[1]), behaviour, "a.b", "c.d") for _ in range(2)]
+    assert [str(t.datagram.message) for t in twice[0]] == [str(t.datagram.message) for t in twice[1]]
+
+
+# -- Command line ----------------------------------------------------------------------------------------------
+
+
+def test_json_is_one_object_with_messages_and_cpu_times() -> None:
+    done = flexvpn_sim(*ASKED, "--auth", "psk", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert [m["ike_bytes"] for m in result["messages"]] == [464, 472, 336, 288]
+    assert result["responder_cpu_s"] == pytest.approx(played(*PAPER)["responder_cpu_s"])
+    assert set(result["messages"][0]) >= {"exchange", "id", "direction", "ike_bytes", "udp_len", "ip_len", "payloads"}
+
+
+def test_ios_words_mean_the_same() -> None:
+    ios = ("exchange", "--ike", "aes-cbc-256 sha512 14", "--esp", "esp-aes 256 esp-sha512-hmac", "--hardware", TESTBED)
+    assert flexvpn_sim(*ios, "--json").stdout == flexvpn_sim(*ASKED, "--json").stdout
+
+
+def test_pfs_may_stand_in_the_option_or_in_the_proposal() -> None:
+    rekey = ("--scenario", "rekey-child", "--json")
+    option = flexvpn_sim(*ASKED, *rekey, "--pfs", "ecp256")
+    inside = flexvpn_sim(*ASKED[:4], "aes256-sha512-ecp256", *ASKED[5:], *rekey)
+    assert option.returncode == 0
+    assert option.stdout == inside.stdout
+
+
+def test_text_shows_messages_work_and_what_is_assumed() -> None:
+    done = flexvpn_sim(*ASKED[:-1], "isr4321", "--implementation", "ios-xe-16.9")
+    assert done.returncode == 0
+    for part in ("IKE_SA_INIT request", "IKE_AUTH response", "DhShared modp2048", "responder: ", "are assumed."):
+        assert part in done.stdout
+
+
+def test_chacha20_poly1305_works_from_end_to_end() -> None:
+    words = ("--ike", "chacha20poly1305-prfsha256-curve25519", "--esp", "chacha20poly1305")
+    done = flexvpn_sim("exchange", *words, "--hardware", TESTBED, "--json")
+    assert done.returncode == 0
+    # No Key Length attribute: 4 bytes less than with AES-GCM in each SA payload.
+    assert "SA(36) KE(40)" in json.loads(done.stdout)["messages"][0]["payloads"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--ike": "aes265-sha512-modp2048"}, "--ike: unknown word of a proposal 'aes265', did you mean 'aes256'?"),
+        ({"--ike": "aes256-sha512-modp2049"}, "--ike: unknown word of a proposal 'modp2049', did you mean 'modp2048'?"),
+        ({"--ike": ""}, "--ike: no proposal is given"),
+        ({"--esp": "aes256"}, "--esp: 'aes256' is no ESP proposal: an integrity algorithm is missing"),
+        ({"--auth": "rsa2048"}, "--auth: 'rsa2048' is not simulated: certificates and EAP come later, use psk"),
+        ({"--auth": "eap-mschapv2:rsa2048"}, "--auth: 'eap-mschapv2:rsa2048' is not simulated"),
+        ({"--auth": "pks"}, "--auth: unknown authentication 'pks', did you mean 'psk'?"),
+        ({"--pfs": "ecp265"}, "--pfs: unknown key exchange group 'ecp265', did you mean 'ecp256'?"),
+        ({"--esp": "aes256-sha512-modp2048", "--pfs": "19"}, "--pfs: '19' differs from the group of the ESP proposal"),
+        ({"--scenario": "rekey"}, "--scenario: unknown scenario 'rekey', did you mean 'rekey-ike'?"),
+        ({"--hardware": "isr4312"}, "unknown hardware profile 'isr4312', did you mean 'isr4321'?"),
+        ({"--implementation": "strongswam"}, "unknown implementation profile 'strongswam', did you mean 'strongswan'?"),
+        ({"--initiator-id": "two words"}, "--initiator-id: found 'two words', a name such as HQ.example.org is needed"),
+        ({"--responder-id": ""}, "--responder-id: found ''"),
+    ],
+)
+def test_wrong_exchange_is_refused_in_one_line(changes: dict[str, str], message: str) -> None:
+    options = {"--ike": PAPER[0], "--esp": PAPER[1], "--hardware": TESTBED} | changes
+    line = refused("exchange", *(word for option in options.items() for word in option))
+    assert line.startswith(f"flexvpn-sim: {message}")
+
+
+def test_router_without_ikev2_is_refused_with_the_reason(tmp_path: Path) -> None:
+    base = "extends: isr4321\nname: old\ntitle: Old router\nikev2: {supported: false, reason: too old}\n"
+    (tmp_path / "old.yaml").write_text(base)
+    line = refused(*ASKED[:-1], "old", "--profiles", tmp_path)
+    assert line == "flexvpn-sim: --hardware: Old router cannot run IKEv2: too old"
+
+
+@pytest.mark.parametrize(
+    ("options", "outer"),
+    [
+        # facts D.2: outer lengths of 64 and 1400 bytes.
+        (["--esp", "aes256-sha512"], [156, 1484]),
+        (["--esp", "aes256-sha512", "--nat-t"], [164, 1492]),
+        (["--esp", "esp-gcm 256"], [120, 1456]),
+        (["--esp", "3des-sha1", "--mode", "tunnel"], [120, 1456]),
+        (["--esp", "null-sha256"], [112, 1448]),
+        (["--esp", "chacha20poly1305"], [120, 1456]),
+        # The padding of both packets has room for the 4 bytes of GRE; a transport packet has one IP header.
+        (["--esp", "aes256-sha512", "--mode", "gre"], [156, 1484]),
+        (["--esp", "esp-gcm 256", "--mode", "gre"], [124, 1460]),
+        (["--esp", "aes256-sha512", "--mode", "transport"], [124, 1468]),
+    ],
+)
+def test_overhead_in_json(options: list[str], outer: list[int]) -> None:
+    done = flexvpn_sim("overhead", *options, "--inner", "64,1400", "--json")
+    assert done.returncode == 0, done.stderr
+    sizes = [{"inner": inner, "outer": length} for inner, length in zip((64, 1400), outer, strict=True)]
+    assert json.loads(done.stdout) == {"sizes": sizes}
+
+
+def test_overhead_in_text_tells_efficiency_and_the_largest_inner_packet() -> None:
+    done = flexvpn_sim("overhead", "--esp", "aes256-sha512", "--inner", "64")
+    assert done.returncode == 0
+    # 64 / 156 bytes, and 64 / (156 + 38) with what Ethernet adds.
+    for part in ("156", "92", "41.0%", "33.0%", "1422 bytes"):
+        assert part in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--inner", "-64"], "--inner: found -64, an IP packet has 20 to 65535 bytes"),
+        (["--inner", "64,19"], "--inner: found 19, an IP packet has 20 to 65535 bytes"),
+        (["--inner", ""], "--inner: found '', a list of bytes such as 64,1400 is needed"),
+        (["--inner", "64,,1400"], "--inner: found '', a list of bytes such as 64,1400 is needed"),
+        (["--inner", "64,big"], "--inner: found 'big', a list of bytes such as 64,1400 is needed"),
+        (["--inner", "65535"], "--inner: 65535 bytes become 65628, more than an IP packet holds (65535)"),
+        (["--mode", "tunel"], "--mode: unknown mode 'tunel', did you mean 'tunnel'?"),
+        (["--esp", "aes256-sha521"], "--esp: unknown word of a proposal 'sha521', did you mean 'sha512'?"),
+        (["--esp", "aes256gcm16-sha256"], "--esp: 'aes256gcm16-sha256' is no ESP proposal: aes-gcm-256 protects"),
+    ],
+)
+def test_wrong_overhead_is_refused_in_one_line(options: list[str], message: str) -> None:
+    given = options if "--esp" in options else ["--esp", "aes256-sha512", *options]
+    assert refused("overhead", *given).startswith(f"flexvpn-sim: {message}")
