@@ -359,7 +359,8 @@ class HardwareProfile(_Strict):
             for key in known[path][:-1]:
                 node = node.setdefault(key, {})
             node[known[path][-1]] = value
-        return _replaced(self, tree)
+        changed: Self = _replaced(self, tree)
+        return changed
 
     @property
     def digest(self) -> str:

@@ -66,10 +66,41 @@ class Unprotect:
 
 
 @dataclass(frozen=True, slots=True)
+class KemStep:
+    """One step of a key encapsulation (FIPS 203): ``method`` as ``mlkem768``."""
+
+    method: str
+    step: Literal["keygen", "encapsulate", "decapsulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Make a signature; ``algorithm`` as ``rsa2048``, ``ecdsa256``, ``ed25519``, ``mldsa65`` (RFC 7427)."""
+
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Check a signature, the peer's or one on a certificate."""
+
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCertificate:
+    """Parse a peer's certificate and build its chain; the signatures on it are `Verify` operations of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandleMessage:
-    """Everything about one message that is not cryptography: receive or send, parse, look up, build."""
+    """Everything about one message that is not cryptography: receive or send, parse, look up, build.
+
+    ``stateless``: no SA exists and none is made, as for a request that is answered with a cookie (RFC 7296 2.6).
+    """
 
     direction: Literal["in", "out"]
+    stateless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +110,47 @@ class InstallSa:
     count: int = 1
 
 
-Operation = DhKeygen | DhValidate | DhShared | PrfCall | Hash | Protect | Unprotect | HandleMessage | InstallSa
+@dataclass(frozen=True, slots=True)
+class CloneInterface:
+    """Make a virtual-access interface from its template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorise:
+    """Look up what the peer may do in the router's own AAA lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRoute:
+    """Put ``count`` routes of the peer into the routing table."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTime:
+    """Work whose duration is an input, as that of a key exchange which no profile knows. [s]"""
+
+    name: str
+    duration_s: float
+
+
+Operation = (
+    DhKeygen
+    | DhValidate
+    | DhShared
+    | KemStep
+    | Sign
+    | Verify
+    | CheckCertificate
+    | PrfCall
+    | Hash
+    | Protect
+    | Unprotect
+    | HandleMessage
+    | InstallSa
+    | CloneInterface
+    | Authorise
+    | InstallRoute
+    | FixedTime
+)
