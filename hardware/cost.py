@@ -219,7 +219,8 @@ class CostModel:
         order = order_bits(group.name, group.bits)
         if isinstance(op, DhValidate):
             factor = self._number("parameters.modexp.validation_factor")
-            return factor * self._modexp_s(order, group.bits)
+            own = self.profile.parameters.modexp.validation_drift is not None
+            return factor * self._modexp_s(order, group.bits, "validation_drift" if own else "drift")
         exponent = self._number(f"parameters.modexp.exponent_bits.{group.name}")
         return self._modexp_s(min(exponent, order), group.bits)
 
@@ -239,6 +240,6 @@ class CostModel:
         at_2048_s = self._number(f"parameters.rsa.{step}2048_us") * 1e-6
         return rsa_s(at_2048_s, signature.bits, self._number(f"parameters.rsa.{step}_exponent"))
 
-    def _modexp_s(self, exponent_bits: float, modulus_bits: int) -> float:
+    def _modexp_s(self, exponent_bits: float, modulus_bits: int, drift: str = "drift") -> float:
         k_s = self._number("parameters.modexp.k_fs") * 1e-15
-        return modexp_s(k_s, exponent_bits, modulus_bits, self._number("parameters.modexp.drift"))
+        return modexp_s(k_s, exponent_bits, modulus_bits, self._number(f"parameters.modexp.{drift}"))

@@ -126,12 +126,14 @@ class Modexp(_Strict):
     """Modular exponentiation, ``k * e * n^2 * (2048 / n)^drift``, and how the implementation uses it.
 
     ``exponent_bits`` holds the private exponent's length by group. ``validation_factor`` is the cost of checking the
-    peer's value relative to one exponentiation as long as the group's order: 1 for a full check, 0 for a range check.
+    peer's value relative to one exponentiation as long as the group's order: 1 for a full check, 0 for a range check;
+    it grows with a drift of its own where that is known, because exponents that are no secret allow other code.
     """
 
     k_fs: Amount = Field(description="fs per exponent bit and squared modulus bit, at 2048 bits")
     drift: Amount
     validation_factor: Amount
+    validation_drift: Amount | None = None
     exponent_bits: dict[str, Amount]
 
 
