@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +17,7 @@ from .cli_common import reports_bad_input
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..models.algorithms import Kem
     from ..models.ikev2.proposals import EspProposal
 
 REPORT_WIDTH = 150
@@ -29,6 +32,12 @@ IP_MAX_BYTES, IP_MIN_BYTES = 65535, 20
 MODES = ("tunnel", "transport", "gre")
 #: GRE header without key, sequence number and checksum. [bytes]
 GRE_BYTES = 4
+#: Lengths of a certificate that are believed. [bytes]
+CERTIFICATE_MIN_BYTES, CERTIFICATE_MAX_BYTES = 100, 60_000
+#: Longest value of a KE payload (RFC 7296 3.2: a payload has at most 65535 bytes). [bytes]
+KE_MAX_BYTES = 60_000
+#: First number for private use among the key exchange methods (IANA "IKEv2 Transform Type 4").
+PRIVATE_METHOD = 1024
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -40,7 +49,28 @@ def exchange(
     ],
     esp: Annotated[str, typer.Option(help="As 'aes256-sha512'; a group in it is that of --pfs.")],
     hardware: Annotated[str, typer.Option(metavar="PROFILE", help="Hardware profile of both routers.")],
-    auth: Annotated[str, typer.Option(help="Authentication of both ends; only psk so far.")] = "psk",
+    auth: Annotated[
+        str,
+        typer.Option(help="psk; a certificate at both ends, as rsa2048, ecdsa256 or mldsa65; or eap-mschapv2:rsa2048."),
+    ] = "psk",
+    cert_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="I,R", help="DER lengths of both certificates, as 812,810; without it an estimate."),
+    ] = None,
+    ca: Annotated[
+        int | None, typer.Option(metavar="N", help="CAs that both ends trust [default: 1, with psk 0].", min=0)
+    ] = None,
+    ke: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD",
+            help="A key exchange of your own for ke1_NAME in --ike, as "
+            "NAME:PUBLIC_BYTES:CIPHERTEXT_BYTES:KEYGEN_US:ENCAPS_US:DECAPS_US.",
+        ),
+    ] = None,
+    fragment: Annotated[
+        str | None, typer.Option(metavar="off", help="off: do not announce fragmentation (RFC 7383).")
+    ] = None,
     implementation: Annotated[
         str, typer.Option(metavar="PROFILE", help="IKEv2 implementation of both ends.")
     ] = "strongswan",
@@ -60,15 +90,18 @@ def exchange(
     from ..models.notation import parse_esp, parse_ike
     from .exchange import exchange as converse
 
-    _check_authentication(auth)
     result = converse(
-        parse_ike(ike, "--ike"),
+        parse_ike(ike, "--ike", _methods(ke or [])),
         _with_pfs(parse_esp(esp, "--esp"), pfs),
         load_profile(hardware, profiles or ()),
         implementation=implementation,
         scenario=scenario,
         initiator_id=initiator_id,
         responder_id=responder_id,
+        auth=auth,
+        certificate_bytes=_certificate_bytes(cert_bytes),
+        authorities=ca,
+        fragmentation=_fragmentation(fragment),
     )
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
@@ -76,14 +109,48 @@ def exchange(
         _print_exchange(result)
 
 
-def _check_authentication(auth: str) -> None:
-    from .exchange import AUTHENTICATIONS
+def _certificate_bytes(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    numbers = [word.strip() for word in text.split(",")]
+    if len(numbers) != 2 or not all(word.isdecimal() for word in numbers):
+        raise InputError(f"found '{text}', two lengths in bytes such as 812,810 are needed", "--cert-bytes")
+    initiator, responder = map(int, numbers)
+    for length in (initiator, responder):
+        if not CERTIFICATE_MIN_BYTES <= length <= CERTIFICATE_MAX_BYTES:
+            allowed = f"{CERTIFICATE_MIN_BYTES} to {CERTIFICATE_MAX_BYTES} bytes are allowed"
+            raise InputError(f"found {length}, {allowed}", "--cert-bytes")
+    return initiator, responder
 
-    if auth == "psk":
-        return
-    if auth in AUTHENTICATIONS or auth.startswith("eap-"):
-        raise InputError(f"'{auth}' is not simulated: certificates and EAP come later, use psk", "--auth")
-    raise unknown_name("authentication", auth, AUTHENTICATIONS, "--auth")
+
+def _fragmentation(text: str | None) -> bool:
+    if text not in (None, "off"):
+        raise InputError(f"found '{text}', fragments are not simulated; allowed: off", "--fragment")
+    return text is None
+
+
+def _methods(texts: list[str]) -> dict[str, Kem]:
+    """Return the key exchanges that the user describes, by name."""
+    from ..models.algorithms import Kem
+
+    methods = {}
+    for number, text in enumerate(texts):
+        name, *rest = text.lower().split(":")
+        try:
+            public_bytes, ciphertext_bytes, *times_us = (int(rest[0]), int(rest[1]), *map(float, rest[2:]))
+            keygen_us, encapsulate_us, decapsulate_us = times_us
+        except (IndexError, ValueError):
+            example = "bike3:3083:3115:400:80:1500 (bytes, then microseconds)"
+            raise InputError(f"found '{text}', a method such as {example} is needed", "--ke") from None
+        times_s = (keygen_us * 1e-6, encapsulate_us * 1e-6, decapsulate_us * 1e-6)
+        if not re.fullmatch("[a-z0-9_]+", name):
+            raise InputError(f"found '{name}', a name of letters, digits and '_' is needed", "--ke")
+        if not all(0 < n <= KE_MAX_BYTES for n in (public_bytes, ciphertext_bytes)):
+            raise InputError(f"'{text}': 1 to {KE_MAX_BYTES} bytes are allowed", "--ke")
+        if not all(0 <= t < math.inf for t in times_s):
+            raise InputError(f"'{text}': a time cannot be negative or endless", "--ke")
+        methods[name] = Kem(name, PRIVATE_METHOD + number, public_bytes, ciphertext_bytes, times_s)
+    return methods
 
 
 def _with_pfs(esp: EspProposal, pfs: str | None) -> EspProposal:
@@ -100,7 +167,7 @@ def _with_pfs(esp: EspProposal, pfs: str | None) -> EspProposal:
 
 
 def _print_exchange(result: dict[str, Any]) -> None:
-    what = f"{result['scenario']}: {result['ike']}; ESP {result['esp']}; pre-shared keys"
+    what = f"{result['scenario']}: {result['ike']}; ESP {result['esp']}; {_authentication(result)}"
     _print(what, f"{result['implementation']} on {result['hardware']}, at both ends")
     messages = _table("#", "from", "exchange", "id", "IKE B", "UDP B", "IP B", "payloads")
     work = _table("#", "end", "took", "of which")
@@ -108,7 +175,7 @@ def _print_exchange(result: dict[str, Any]) -> None:
     for number, row in enumerate(result["messages"], start=1):
         sender, receiver = ends[row["direction"]]
         exchange_name = row["exchange"] + (" response" if row["response"] else " request")
-        sizes = (str(row[name]) for name in ("id", "ike_bytes", "udp_len", "ip_len"))
+        sizes = (str(row[name]) for name in ("msgid", "ike_bytes", "udp_len", "ip_len"))
         messages.add_row(str(number), sender, exchange_name, *sizes, row["payloads"])
         for end, verb, side in ((sender, "sends", "sender"), (receiver, "receives", "receiver")):
             if row[f"{side}_operations"]:
@@ -117,7 +184,8 @@ def _print_exchange(result: dict[str, Any]) -> None:
     _print("Messages", messages)
     _print("The work behind each message", work)
     _print("CPU time", "\n".join(f"{end}: {_ms(result[f'{end}_cpu_s'])}" for end in ("initiator", "responder")))
-    lines = [
+    lines = [f"Not simulated: {sentence}." for sentence in result["not_simulated"]]
+    lines += [
         f"{len(result['assumed'])} of the {result['values_read']} values behind these times and sizes are assumed."
     ]
     for value in result["assumed"]:
@@ -126,12 +194,29 @@ def _print_exchange(result: dict[str, Any]) -> None:
     _print("How sure is this", "\n".join(lines))
 
 
+def _authentication(result: dict[str, Any]) -> str:
+    """Return in words how both ends authenticate."""
+    method, _, algorithm = result["auth"].rpartition(":")
+    if algorithm == "psk":
+        return "pre-shared keys"
+    initiator, responder = result["certificate_bytes"]
+    if method:
+        return f"{method} against an {algorithm} certificate of {responder} bytes"
+    return f"{algorithm} certificates of {initiator} and {responder} bytes"
+
+
 def _operations_text(operations: list[dict[str, Any]]) -> str:
-    """Return the longest operations in words, the others as a sum."""
-    longest = sorted(operations, key=lambda row: -row["duration_s"])
-    parts = [f"{_ms(row['duration_s'])} {row['operation']}" for row in longest[:OPERATIONS_SHOWN]]
+    """Return the longest operations in words, the others as a sum; equal ones are counted together."""
+    durations_s: dict[str, list[float]] = {}
+    for row in operations:
+        durations_s.setdefault(row["operation"], []).append(row["duration_s"])
+    longest = sorted(durations_s.items(), key=lambda item: -sum(item[1]))
+    parts = [
+        f"{_ms(sum(times))} {f'{len(times)} x ' if len(times) > 1 else ''}{name}"
+        for name, times in longest[:OPERATIONS_SHOWN]
+    ]
     if longest[OPERATIONS_SHOWN:]:
-        parts.append(f"{_ms(sum(row['duration_s'] for row in longest[OPERATIONS_SHOWN:]))} others")
+        parts.append(f"{_ms(sum(sum(times) for _, times in longest[OPERATIONS_SHOWN:]))} others")
     return ", ".join(parts)
 
 

@@ -77,19 +77,26 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Kem:
-    """A key encapsulation as an additional key exchange (RFC 9370). Sizes of what is sent, in bytes."""
+    """A key encapsulation as an additional key exchange (RFC 9370). Sizes of what is sent, in bytes.
+
+    ``times_s``: key generation, encapsulation and decapsulation of a method that the user describes; the others are
+    priced by the hardware profile. [s]
+    """
 
     name: str
     number: int
     public_bytes: int
     ciphertext_bytes: int
+    times_s: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
     """A signature algorithm with the size of its keys.
 
-    ``signature_bytes``: the longest value in AUTH; an ECDSA signature is DER and may be a few bytes shorter.
+    ``signature_bytes``: the usual length in AUTH with RFC 7427. An ECDSA signature is DER there, and each of its two
+    integers is a byte longer in every second case: half of the signatures have this length, nearly all others a byte
+    more or less.
     ``algorithm_identifier_bytes``: the ASN.1 object of RFC 7427 that stands before it, without its length byte.
     """
 
@@ -99,6 +106,11 @@ class Signature:
     signature_bytes: int
     public_key_bytes: int
     algorithm_identifier_bytes: int
+
+    @property
+    def plain_bytes(self) -> int:
+        """Length in AUTH without RFC 7427: both integers of ECDSA at full length (RFC 4754 section 7)."""
+        return 2 * -(-self.bits // 8) if self.kind == "ecdsa" else self.signature_bytes
 
 
 def _aes(mode: str, number: int, ios: str, *, salt: int, iv: int, block: int, icv: int) -> list[Encryption]:
@@ -163,6 +175,9 @@ GROUPS: dict[int, Group] = {
 }
 
 
+#: What an additional key exchange can be.
+KeyExchange = Group | Kem
+
 KEMS: dict[str, Kem] = {
     k.name: k
     for k in [
@@ -178,9 +193,9 @@ SIGNATURES: dict[str, Signature] = {
         # RSASSA-PKCS1-v1_5 with SHA-2 (RFC 7427 appendix A.1): 15 bytes with NULL parameters.
         *(Signature(f"rsa{bits}", "rsa", bits, bits // 8, bits // 8, 15) for bits in (1024, 2048, 3072, 4096, 8192)),
         # DER: two INTEGERs, each with a byte more when the first bit is set; a long form of the length above 127.
-        Signature("ecdsa256", "ecdsa", 256, 72, 65, 12),
-        Signature("ecdsa384", "ecdsa", 384, 104, 97, 12),
-        Signature("ecdsa521", "ecdsa", 521, 139, 133, 12),
+        Signature("ecdsa256", "ecdsa", 256, 71, 65, 12),
+        Signature("ecdsa384", "ecdsa", 384, 103, 97, 12),
+        Signature("ecdsa521", "ecdsa", 521, 138, 133, 12),
         Signature("ed25519", "eddsa", 255, 64, 32, 7),
         Signature("ed448", "eddsa", 448, 114, 57, 7),
         Signature("mldsa44", "mldsa", 44, 2420, 1312, 13),

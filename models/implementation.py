@@ -19,7 +19,15 @@ from .values import RECOLLECTION, Kind, Ledger, Value
 from .yaml_input import place, read_yaml
 
 #: Conditions that a payload of a composition may depend on.
-Condition = Literal["fragmentation", "transport", "config_request", "initial_contact", "expected_peer"]
+Condition = Literal[
+    "fragmentation",
+    "transport",
+    "config_request",
+    "initial_contact",
+    "expected_peer",
+    "certificate_request",
+    "intermediate",
+]
 
 
 class _Strict(BaseModel):
@@ -36,7 +44,7 @@ class Part(_Strict):
 class Compositions(_Strict):
     """Payloads of each message, in the order in which they are sent (fact sheet A.17).
 
-    Tokens: ``SA KE Nonce IDi IDr AUTH CP TSi TSr Delete``, ``VID:name`` and ``N:NOTIFY_TYPE``.
+    Tokens: ``SA KE Nonce IDi IDr CERT CERTREQ AUTH EAP CP TSi TSr Delete``, ``VID:name`` and ``N:NOTIFY_TYPE``.
     """
 
     ike_sa_init_request: list[Part | str]
@@ -102,6 +110,9 @@ class ImplementationValues(_Strict):
     default_child_lifetime_s: Value
     default_child_lifetime_kilobytes: Value
     replay_window: Value
+    additional_key_exchange_link_bytes: Value = Field(description="data of N(ADDITIONAL_KEY_EXCHANGE) (RFC 9370)")
+    eap_server_name_bytes: Value = Field(description="name of the EAP server in an MSCHAPv2 challenge")
+    eap_success_text_bytes: Value = Field(description="text of an MSCHAPv2 success request")
 
 
 class ImplementationProfile(_Strict):
@@ -114,6 +125,10 @@ class ImplementationProfile(_Strict):
     selected_by_versions: list[str] = []
     #: True: shared secret and keys are computed before IKE_SA_INIT is answered; False: when IKE_AUTH arrives.
     eager_shared_secret: bool
+    #: Whether N(FRAGMENTATION_SUPPORTED) is sent without being configured.
+    announces_fragmentation: bool
+    #: Whether a CA's signature on a certificate that was seen before is not checked again.
+    caches_issuer_check: bool
     #: What the initiator does when it does not accept the responder's identity or AUTH: leave the responder alone
     #: with its SAs, or tell it (RFC 7296 2.21.2).
     reports_rejected_responder: bool

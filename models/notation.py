@@ -6,19 +6,23 @@ IOS         ``aes-cbc-256 sha512 14``, ``aes-gcm-256 prf sha384 20``; for ESP ``
             the words of a transform set, ``esp-aes 256 esp-sha512-hmac``
 ==========  =========================================================================================
 
-Blanks tell them apart. The keywords are those of strongSwan's ``proposal_keywords_static.txt`` for the algorithms that
-`algorithms` holds. Without a PRF word the hash of the integrity algorithm serves as PRF; with an AEAD cipher a bare
-hash word is the PRF. A group in an ESP proposal asks for perfect forward secrecy.
+``ke1_mlkem768`` to ``ke7_...`` (strongSwan) ask for additional key exchanges: an ML-KEM, a group, or a method that the
+caller describes. Blanks tell the notations apart. The keywords are those of strongSwan's
+``proposal_keywords_static.txt`` for the algorithms that `algorithms` holds. Without a PRF word the hash of the
+integrity algorithm serves as PRF; with an AEAD cipher a bare hash word is the PRF. A group in an ESP proposal asks for
+perfect forward secrecy.
 
-What this leaves out: several proposals in one text (commas), additional key exchanges (``ke1_``), brainpool curves.
+What this leaves out: several proposals in one text (commas), optional additional key exchanges (``ke1_none``) and those
+of a Child SA, brainpool curves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from .algorithms import ENCRYPTIONS, GROUPS, PRFS
+from .algorithms import ENCRYPTIONS, GROUPS, KEMS, PRFS, Kem, KeyExchange
 from .errors import InputError, unknown_name
 from .ikev2.proposals import EspProposal, IkeProposal
 
@@ -43,8 +47,16 @@ _HASHES: dict[str, str] = {
 }
 _PRFS: dict[str, str] = {f"prf{name}": name for name in PRFS}
 _GROUPS: dict[str, int] = {group.name: number for number, group in GROUPS.items()} | {"x25519": 31, "x448": 32}
+#: Names behind ``ke1_``; Kyber's are those of strongSwan before FIPS 203, and its sizes are the same.
+_KEY_EXCHANGES: dict[str, KeyExchange] = {
+    **KEMS,
+    **{f"kyber{level}": KEMS[name] for level, name in ((1, "mlkem512"), (3, "mlkem768"), (5, "mlkem1024"))},
+    **{name: GROUPS[number] for name, number in _GROUPS.items()},
+}
+#: Transform types ADDKE1 to ADDKE7 (RFC 9370).
+_ADDITIONAL = {f"ke{number}": number - 1 for number in range(1, 8)}
 _ESN: dict[str, bool] = {"esn": True, "noesn": False}
-_STRONGSWAN_WORDS = (*_CIPHERS, *_HASHES, *_PRFS, *_GROUPS, *_ESN)
+_STRONGSWAN_WORDS = (*_CIPHERS, *_HASHES, *_PRFS, *_GROUPS, *_ESN, *(f"ke1_{name}" for name in KEMS))
 
 #: Transforms of IOS whose key length is a word of its own; without one it is 128 bits.
 _SIZED_TRANSFORMS = {"esp-aes": "aes-cbc", "esp-gcm": "aes-gcm", "esp-gmac": "aes-gmac"}
@@ -74,18 +86,21 @@ class _Words:
     integrity: list[str] = field(default_factory=list)
     prf: list[str] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
+    additional: list[list[KeyExchange]] = field(default_factory=list)
     esn: bool = False
 
 
-def parse_ike(text: str, where: str = "") -> IkeProposal:
-    """Return the IKE proposal that ``text`` describes.
+def parse_ike(text: str, where: str = "", methods: Mapping[str, Kem] = MappingProxyType({})) -> IkeProposal:
+    """Return the IKE proposal that ``text`` describes; ``methods`` are key exchanges to be named behind ``ke1_``.
 
     >>> str(parse_ike("aes128gcm16-prfsha256-ecp256"))
     'aes-gcm-128 prf sha256 ecp256'
+    >>> str(parse_ike("aes256-sha256-curve25519-ke1_mlkem768"))
+    'aes-cbc-256 sha256 prf sha256 curve25519 ke1 mlkem768'
 
     Raises InputError, with the nearest valid word for one that is unknown; ``where`` names the place in it.
     """
-    words = _read(text, where)
+    words = _read(text, where, methods)
 
     def wrong(reason: str) -> InputError:
         return InputError(f"'{text}' is no IKE proposal: {reason}", where)
@@ -108,7 +123,8 @@ def parse_ike(text: str, where: str = "") -> IkeProposal:
     if words.esn:
         raise wrong("extended sequence numbers are for ESP alone")
     integrity = () if aead else tuple(words.integrity)
-    return IkeProposal(tuple(words.encryption), integrity, tuple(prf), tuple(words.groups))
+    additional = tuple(tuple(methods) for methods in words.additional)
+    return IkeProposal(tuple(words.encryption), integrity, tuple(prf), tuple(words.groups), additional)
 
 
 def parse_esp(text: str, where: str = "") -> EspProposal:
@@ -127,6 +143,8 @@ def parse_esp(text: str, where: str = "") -> EspProposal:
     aead = _aead(words, wrong)
     if words.prf:
         raise wrong("a PRF is for IKE alone")
+    if words.additional:
+        raise wrong("additional key exchanges are simulated for IKE alone")
     if len(words.encryption) > 1 or len(words.integrity) > 1:
         raise wrong("one encryption and one integrity algorithm at most")
     if aead and words.integrity:
@@ -160,19 +178,26 @@ def _aead(words: _Words, wrong: Callable[[str], InputError]) -> bool:
     return kinds.pop()
 
 
-def _read(text: str, where: str) -> _Words:
+def _read(text: str, where: str, methods: Mapping[str, Kem] = MappingProxyType({})) -> _Words:
     words = text.lower().split()
     if not words:
         raise InputError("no proposal is given", where)
     # One word alone may be IOS too: "aes-gcm-256" has the dashes of strongSwan's notation.
     ios = len(words) > 1 or text.strip().lower() in (*ENCRYPTIONS, *_SIZED_TRANSFORMS, *_TRANSFORMS)
-    return _read_ios(words, where) if ios else _read_strongswan("".join(words), where)
+    return _read_ios(words, where) if ios else _read_strongswan("".join(words), where, methods)
 
 
-def _read_strongswan(text: str, where: str) -> _Words:
+def _read_strongswan(text: str, where: str, methods: Mapping[str, Kem]) -> _Words:
     words = _Words()
     for word in text.split("-"):
-        if word in _CIPHERS:
+        kind, _, name = word.partition("_")
+        if kind in _ADDITIONAL:
+            known = {**_KEY_EXCHANGES, **methods}
+            if name not in known:
+                raise unknown_name("additional key exchange", name, known, where)
+            words.additional += [[] for _ in range(len(words.additional), _ADDITIONAL[kind] + 1)]
+            words.additional[_ADDITIONAL[kind]].append(known[name])
+        elif word in _CIPHERS:
             words.encryption.append(_CIPHERS[word])
         elif word in _HASHES:
             words.integrity.append(_HASHES[word])

@@ -107,6 +107,10 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 
+#: Fields of an operation that say what it works on.
+_WORDS = ("prf", "name", "encryption", "algorithm", "method", "step")
+
+
 def operation_name(operation: Operation) -> str:
     """Return an operation as a table shows it: its name and what it works on, as ``DhKeygen modp2048``."""
     from ..models.algorithms import GROUPS
@@ -115,12 +119,14 @@ def operation_name(operation: Operation) -> str:
     group = getattr(operation, "group", 0)
     if group:
         words.append(GROUPS[group].name)
-    words += [str(getattr(operation, name)) for name in ("prf", "name", "encryption") if hasattr(operation, name)]
+    words += [str(getattr(operation, name)) for name in _WORDS if hasattr(operation, name)]
     integrity = getattr(operation, "integrity", "")
     if integrity:
         words.append(str(integrity))
     if hasattr(operation, "direction"):
         words.append(operation.direction)
+    if getattr(operation, "stateless", False):
+        words.append("stateless")
     n_bytes = getattr(operation, "n_bytes", 0)
     if n_bytes:
         words.append(f"{n_bytes} B")

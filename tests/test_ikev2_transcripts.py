@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair import LEFT, PAPER_ESP, PAPER_IKE, RIGHT, Pair, changed, endpoint, ike
+from pair import LEFT, PAPER_ESP, PAPER_IKE, RIGHT, Pair, agree, changed, endpoint, ike, mirrored, spi_pairs
 
 from flexvpn_sim.models.ikev2.endpoint import Endpoint
 from flexvpn_sim.models.ikev2.identity import Identity, IdentityMatch
@@ -40,28 +40,6 @@ def established(implementation: str = STRONGSWAN, until_s: float = 1.0, **both: 
     pair.start(pair.left)
     pair.run(until_s)
     return pair
-
-
-def spi_pairs(pair: Pair, end: Endpoint) -> set[tuple[int, int]]:
-    return {(child.spi_in, child.spi_out) for child in pair.children(end)}
-
-
-def mirrored(pair: Pair) -> int:
-    """Return how many Child SAs both ends have: what is inbound for one is outbound for the other."""
-    return len(spi_pairs(pair, pair.left) & {(o, i) for i, o in spi_pairs(pair, pair.right)})
-
-
-def agree(pair: Pair, count: int = 1) -> bool:
-    """Return whether both ends have the same ``count`` IKE SAs and Child SAs and nothing else."""
-    ends = (pair.left, pair.right)
-    ike_spis = [{(sa.spi_i, sa.spi_r) for sa in end.sas.values()} for end in ends]
-    alive = all(sa.state is State.ESTABLISHED for end in ends for sa in end.sas.values())
-    return (
-        alive
-        and ike_spis[0] == ike_spis[1]
-        and len(ike_spis[0]) == count == mirrored(pair)
-        and ([len(pair.children(end)) for end in ends] == [count, count])
-    )
 
 
 def requests(pair: Pair, name: str, *, first_sends: bool = True) -> list[Datagram]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS
+from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS, KEMS, Kem, KeyExchange
 from flexvpn_sim.models.errors import InputError
 from flexvpn_sim.models.ikev2.proposals import EspProposal, IkeProposal, Suite
 from flexvpn_sim.models.notation import parse_esp, parse_group, parse_ike
@@ -35,6 +37,37 @@ PAPER = IkeProposal(("aes-cbc-256",), ("sha512",), ("sha512",), (14,))
 )
 def test_ike_proposals(text: str, proposal: IkeProposal) -> None:
     assert parse_ike(text) == proposal
+
+
+@pytest.mark.parametrize(
+    ("words", "additional"),
+    [
+        ("ke1_mlkem768", ((KEMS["mlkem768"],),)),
+        ("ke1_kyber3", ((KEMS["mlkem768"],),)),
+        ("ke1_mlkem512-ke1_mlkem1024", ((KEMS["mlkem512"], KEMS["mlkem1024"]),)),
+        ("ke1_mlkem768-ke2_ecp384", ((KEMS["mlkem768"],), (GROUPS[20],))),
+        ("ke2_x25519", ((), (GROUPS[31],))),
+        ("ke7_bike3", ((), (), (), (), (), (), (Kem("bike3", 1024, 3083, 3115, (1, 2, 3)),))),
+    ],
+)
+def test_additional_key_exchanges(words: str, additional: tuple[tuple[KeyExchange, ...], ...]) -> None:
+    methods = {"bike3": Kem("bike3", 1024, 3083, 3115, (1, 2, 3))}
+    proposal = parse_ike(f"aes256-sha512-{words}-modp2048", methods=methods)
+    assert proposal == replace(PAPER, additional=additional)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("aes256-sha512-modp2048-ke1_mlkem786", "unknown additional key exchange 'mlkem786', did you mean 'mlkem768'?"),
+        ("aes256-sha512-modp2048-ke8_mlkem768", "unknown word of a proposal 'ke8_mlkem768', did you mean 'ke1_mlkem"),
+        ("aes256-sha512-ke1_mlkem768", "'aes256-sha512-ke1_mlkem768' is no IKE proposal: a key exchange group is"),
+    ],
+)
+def test_wrong_additional_key_exchanges_are_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parse_ike(text)
+    assert str(refused.value).startswith(message)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from ..implementation import Condition, Implementation, Part
 from .payloads import NotifyPayload, Payload, VendorIdPayload
 
+#: A payload, several of one kind (a chain of certificates), or none.
+Supplied = Payload | tuple[Payload, ...] | None
+
 #: Notifications that carry data of a fixed length. [bytes]
 _NOTIFY_DATA_BYTES = {"NAT_DETECTION_SOURCE_IP": 20, "NAT_DETECTION_DESTINATION_IP": 20, "SET_WINDOW_SIZE": 4}
 
@@ -32,12 +35,13 @@ def static_payload(token: str, implementation: Implementation) -> Payload:
 def compose(
     parts: Sequence[Part | str],
     implementation: Implementation,
-    supplied: Mapping[str, Payload | None],
+    supplied: Mapping[str, Supplied],
     conditions: frozenset[Condition] = frozenset(),
 ) -> tuple[Payload, ...]:
     """Return the payloads of one message.
 
-    ``supplied`` holds the payloads of the exchange by token; a None there leaves the token out. A part with a
+    ``supplied`` holds the payloads of the exchange by token; a None there leaves the token out, a tuple is several
+    payloads. A part with a
     condition is sent only when ``conditions`` holds it.
     """
     payloads: list[Payload] = []
@@ -47,8 +51,20 @@ def compose(
             continue
         if token in supplied:
             payload = supplied[token]
-            if payload is not None:
+            if isinstance(payload, tuple):
+                payloads += payload
+            elif payload is not None:
                 payloads.append(payload)
         else:
             payloads.append(static_payload(token, implementation))
     return tuple(payloads)
+
+
+def proving(parts: Sequence[Part | str]) -> list[Part | str]:
+    """Return the part of an IKE_AUTH response that proves who the responder is, without a Child SA."""
+    return [p for p in parts if isinstance(p, str) and p.startswith(("VID:", "ID", "CERT", "AUTH", "EAP"))]
+
+
+def concluding(parts: Sequence[Part | str]) -> list[Part | str]:
+    """Return the part of an IKE_AUTH response that ends the exchange once EAP has succeeded (RFC 7296 2.16)."""
+    return [p for p in parts if not isinstance(p, str) or not p.startswith(("VID:", "ID", "CERT", "EAP"))]

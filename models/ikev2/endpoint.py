@@ -21,7 +21,7 @@ from ipaddress import IPv4Address
 
 from ..implementation import Implementation
 from ..randomness import Stream, make_key
-from . import informational, initiator, rekey, responder, retransmission
+from . import followup, informational, initiator, intermediate, rekey, responder, retransmission
 from .events import Event, EventKind, Refusal
 from .identity import Identity
 from .message import Datagram, Exchange, Message
@@ -418,10 +418,21 @@ class Endpoint:
 
     def _process_request(self, sa: IkeSa, message: Message) -> None:
         # Until the peer is authenticated nothing else is answered; a peer that is ahead of us repeats its request.
-        expected = sa.state is State.HALF_OPEN if message.exchange is Exchange.IKE_AUTH else not sa.negotiating
+        if message.exchange in (Exchange.IKE_AUTH, Exchange.IKE_INTERMEDIATE):
+            expected = self._is_next(sa, message.exchange)
+        else:
+            # During EAP the initiator has seen who we are and may say that it does not accept us (RFC 7296 2.21.2).
+            rejected = sa.eap is not None and message.notify("AUTHENTICATION_FAILED") is not None
+            expected = rejected or not sa.negotiating
         if expected and message.exchange in _HANDLERS:
             sa.processing_request_id = message.message_id
             _HANDLERS[message.exchange](self, sa, message)
+
+    @staticmethod
+    def _is_next(sa: IkeSa, exchange: Exchange) -> bool:
+        """Return whether a half-open SA expects this exchange: additional key exchanges come first (RFC 9370 2.2.1)."""
+        left = intermediate.pending(sa) is not None
+        return sa.state is State.HALF_OPEN and left == (exchange is Exchange.IKE_INTERMEDIATE)
 
     def _begin_task(self, sa: IkeSa) -> None:
         task = sa.tasks.popleft()
@@ -445,7 +456,9 @@ class Endpoint:
 
 
 _HANDLERS: dict[Exchange, Callable[[Endpoint, IkeSa, Message], None]] = {
+    Exchange.IKE_INTERMEDIATE: intermediate.receive,
     Exchange.IKE_AUTH: responder.receive_auth,
     Exchange.CREATE_CHILD_SA: rekey.receive,
+    Exchange.IKE_FOLLOWUP_KE: followup.receive,
     Exchange.INFORMATIONAL: informational.receive,
 }

@@ -1,4 +1,4 @@
-"""IKE_SA_INIT and IKE_AUTH as the initiator, with pre-shared keys (RFC 7296 sections 1.2, 2.6, 2.15, 2.21)."""
+"""IKE_SA_INIT and IKE_AUTH as the initiator (RFC 7296 sections 1.2, 2.6, 2.15, 2.16, 2.21)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..algorithms import PRFS
 from ..implementation import Condition
-from . import children, work
-from .authentication import auth_data, establish, init_conditions
-from .compose import compose
+from . import authentication, children, eap, intermediate, work
+from .authentication import establish, init_conditions
+from .compose import Supplied, compose
 from .events import Refusal
 from .identity import Identity
 from .message import Exchange, Message
@@ -18,6 +17,7 @@ from .operations import Operation
 from .payloads import (
     AuthPayload,
     ConfigurationPayload,
+    EapPayload,
     IdPayload,
     KePayload,
     NoncePayload,
@@ -27,8 +27,8 @@ from .payloads import (
     Selector,
     TsPayload,
 )
-from .policy import IkeProfile, KeyEntry, TunnelPolicy
-from .proposals import EspProposal, IkeProposal, Suite
+from .policy import EapAccount, IkeProfile, TunnelPolicy
+from .proposals import EspProposal, IkeProposal, suite_of
 from .sa import Cause, IkeSa, Task
 from .states import State, Trigger
 
@@ -59,13 +59,15 @@ def start(ep: Endpoint, tunnel: TunnelPolicy, now: int) -> None:
 
 
 def _send_init(ep: Endpoint, sa: IkeSa, now: int) -> None:
-    supplied: dict[str, Payload | None] = {
-        "SA": SaPayload(ep.policy.proposals_for(sa.local), 0),
+    proposals = ep.policy.proposals_for(sa.local)
+    supplied: dict[str, Supplied] = {
+        "SA": SaPayload(proposals, 0),
         "KE": KePayload(sa.group),
         "Nonce": NoncePayload(sa.nonce_local, sa.nonce_local_bytes),
     }
+    conditions = init_conditions(ep, intermediate=any(p.additional for p in proposals))
     compositions = ep.implementation.profile.compositions
-    payloads = compose(compositions.ike_sa_init_request, ep.implementation, supplied, init_conditions(ep))
+    payloads = compose(compositions.ike_sa_init_request, ep.implementation, supplied, conditions)
     if sa.cookie is not None:
         payloads = (NotifyPayload("COOKIE", ep.implementation.count("cookie_bytes"), value=sa.cookie), *payloads)
     sa.move(Trigger.SEND_INIT if sa.state is State.IDLE else Trigger.REPEAT_INIT)
@@ -112,32 +114,19 @@ def _receive_init_response(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         _refused(ep, sa, Refusal("no IKE proposal in common", error.type, own=own))
         return
     chosen = message.get(SaPayload).proposals[0]
-    assert isinstance(chosen, IkeProposal)
-    integrity = chosen.integrity[0] if chosen.integrity else ""
-    suite = Suite(chosen.encryption[0], integrity, chosen.prf[0], chosen.groups[0])
-    nonce = message.get(NoncePayload)
     profile = sa.profile
-    assert profile is not None and sa.init_request is not None
-    key = profile.key_for(profile.expected_identity(), sa.remote)
-    nonces = sa.nonce_local_bytes + nonce.n_bytes
-    operations = [*work.RECEIVE, *work.nat_detection(), *work.shared_secret(suite, nonces)]
-    if key is None or key.local_key is None:
+    assert isinstance(chosen, IkeProposal) and profile is not None
+    nonce = message.get(NoncePayload)
+    sa.suite, sa.remote_spi, sa.init_response = suite_of(chosen), message.spi_r, message
+    sa.nonce_remote, sa.nonce_remote_bytes = nonce.value, nonce.n_bytes
+    sa.key = profile.key_for(profile.expected_identity(), sa.remote)
+    operations = [*work.RECEIVE, *work.nat_detection()]
+    operations += work.shared_secret(sa.suite, sa.nonce_local_bytes + nonce.n_bytes)
+    if profile.authentication.local == "pre-share" and (sa.key is None or sa.key.local_key is None):
         refusal = Refusal("no key for the peer", own=(profile.name,))
         ep.begin(sa, sa.remote, operations, "IKE_SA_INIT response", lambda t: ep.close(sa, refusal, t))
         return
-    identity = IdPayload("IDi", profile.local_identity)
-    operations += work.psk_auth(suite.prf, sa.init_request, nonce.n_bytes, identity.size - 4)
-
-    def finish(t: int) -> None:
-        sa.suite, sa.key = suite, key
-        sa.remote_spi = message.spi_r
-        sa.nonce_remote, sa.nonce_remote_bytes = nonce.value, nonce.n_bytes
-        sa.init_response, sa.keys_ready = message, True
-        _send_auth(ep, sa, key, t)
-
-    # The size of the request is known now: its protection is a part of this work.
-    inner = _auth_request_bytes(ep, sa, suite)
-    ep.begin(sa, sa.remote, operations + work.protect(suite, inner), "IKE_AUTH request", finish)
+    intermediate.go_on(ep, sa, operations, _begin_auth)
 
 
 def _refused(ep: Endpoint, sa: IkeSa, refusal: Refusal) -> None:
@@ -147,9 +136,22 @@ def _refused(ep: Endpoint, sa: IkeSa, refusal: Refusal) -> None:
 # -- IKE_AUTH --------------------------------------------------------------------------------------------------
 
 
-def _auth_payloads(
-    ep: Endpoint, sa: IkeSa, suite: Suite, profile: IkeProfile, tunnel: TunnelPolicy, proof: bytes, spi: int
-) -> tuple[Payload, ...]:
+def _begin_auth(ep: Endpoint, sa: IkeSa, operations: list[Operation]) -> None:
+    """Make AUTH and send the first request of IKE_AUTH; a client of EAP leaves AUTH out (RFC 7296 2.16)."""
+    assert sa.profile is not None and sa.suite is not None
+    auth: AuthPayload | None = None
+    if sa.profile.authentication.local != "eap-mschapv2":
+        operations = [*operations, *authentication.make_operations(sa, sa.profile)]
+        auth = authentication.make(sa, sa.profile, sa.key)
+    # The size of the request is known now: its protection is a part of this work.
+    inner = sum(p.size for p in _auth_payloads(ep, sa, auth, 0))
+    operations = [*operations, *work.protect(sa.suite, inner)]
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH request", lambda t: _send_auth(ep, sa, auth, t))
+
+
+def _auth_payloads(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, spi: int) -> tuple[Payload, ...]:
+    profile, tunnel = sa.profile, sa.tunnel
+    assert profile is not None and tunnel is not None
     conditions: set[Condition] = set()
     if profile.config_request and ep.implementation.profile.config_request:
         conditions.add("config_request")
@@ -160,10 +162,14 @@ def _auth_payloads(
     expected = profile.expected_identity()
     if expected is not None:
         conditions.add("expected_peer")
-    supplied: dict[str, Payload | None] = {
+    # Certificates are asked for where one of the peer's is accepted (RFC 7296 3.7).
+    asks = "certificate" in profile.authentication.remote
+    supplied: dict[str, Supplied] = {
         "IDi": IdPayload("IDi", profile.local_identity),
+        "CERT": authentication.certificates(profile),
+        "CERTREQ": authentication.certificate_request(ep) if asks else None,
         "IDr": IdPayload("IDr", expected) if expected is not None else None,
-        "AUTH": AuthPayload(PRFS[suite.prf].output_bytes, proof),
+        "AUTH": auth,
         "CP": ConfigurationPayload("REQUEST", tuple(ep.implementation.config_attributes())),
         "SA": SaPayload(tuple(p.without_groups() for p in tunnel.child.proposals), 4, spi),
         "TSi": TsPayload("TSi", tunnel.child.local_selectors),
@@ -185,44 +191,52 @@ def _known_to(ep: Endpoint, sa: IkeSa, profile: IkeProfile) -> bool:
     )
 
 
-def _auth_request_bytes(ep: Endpoint, sa: IkeSa, suite: Suite) -> int:
-    assert sa.profile is not None and sa.tunnel is not None
-    return sum(p.size for p in _auth_payloads(ep, sa, suite, sa.profile, sa.tunnel, b"", 0))
-
-
-def _send_auth(ep: Endpoint, sa: IkeSa, key: KeyEntry, now: int) -> None:
-    assert sa.profile is not None and sa.tunnel is not None and sa.suite is not None
+def _send_auth(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, now: int) -> None:
+    sa.keys_ready = True
     spi = ep.esp_spi(sa)
-    proof = auth_data(key, sa, sa.profile.local_identity, mine=True, by_initiator=True)
-    payloads = _auth_payloads(ep, sa, sa.suite, sa.profile, sa.tunnel, proof, spi)
+    payloads = _auth_payloads(ep, sa, auth, spi)
     sa.move(Trigger.SEND_AUTH)
     ep.request(sa, Exchange.IKE_AUTH, payloads, "auth", lambda m: _receive_auth_response(ep, sa, m, spi), now)
 
 
 def _receive_auth_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int) -> None:
-    assert sa.suite is not None and sa.profile is not None and sa.tunnel is not None and sa.key is not None
-    error = message.error()
+    """Take the first response of IKE_AUTH: who is the responder, and does EAP follow?"""
+    assert sa.profile is not None
+    operations = work.unprotect(message)
     identity = message.find(IdPayload)
     if identity is None:
-        refusal = Refusal("refused by the peer", error.type if error else "")
-        ep.begin(sa, sa.remote, work.unprotect(message), "IKE_AUTH response", lambda t: ep.close(sa, refusal, t))
-        return
-    operations = work.unprotect(message)
-    assert sa.init_response is not None
-    id_bytes = identity.size - 4
-    operations += work.psk_auth(sa.suite.prf, sa.init_response, sa.nonce_local_bytes, id_bytes)
-    proof = auth_data(sa.key, sa, identity.identity, mine=False, by_initiator=False)
-    rejection: Refusal | None = None
-    if not sa.profile.matches(identity.identity):
-        own = sa.profile.accepts_origins
-        rejection = Refusal("identity of the responder not accepted", identity=identity.identity, own=own)
-    elif not proof or proof != message.get(AuthPayload).proof:
-        rejection = Refusal("wrong key", identity=identity.identity, own=(sa.key.remote_origin,))
-    if rejection is not None:
-        refused = rejection
-        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _reject_responder(ep, sa, refused, t))
+        _refused_by_peer(ep, sa, message, operations)
         return
     peer = identity.identity
+    verdict = authentication.check(ep, sa, sa.profile, sa.key or sa.profile.key_for(peer, sa.remote), message, peer)
+    operations += verdict.operations
+    rejection = verdict.refusal
+    if not sa.profile.matches(peer):
+        own = sa.profile.accepts_origins
+        rejection = Refusal("identity of the responder not accepted", identity=peer, own=own)
+    if rejection is not None:
+        _reject_responder(ep, sa, rejection, operations)
+        return
+    account = sa.profile.authentication.account
+    packet = message.find(EapPayload)
+    if packet is not None and account is not None:
+        _answer_eap(ep, sa, account, peer, packet, operations, spi)
+    elif sa.profile.authentication.local == "eap-mschapv2":
+        _reject_responder(ep, sa, authentication.refusal(sa, "authentication method not accepted", peer), operations)
+    else:
+        _conclude(ep, sa, peer, message, operations, spi)
+
+
+def _refused_by_peer(ep: Endpoint, sa: IkeSa, message: Message, operations: list[Operation]) -> None:
+    error = message.error()
+    refusal = Refusal("refused by the peer", error.type if error else "")
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: ep.close(sa, refusal, t))
+
+
+def _conclude(ep: Endpoint, sa: IkeSa, peer: Identity, message: Message, operations: list[Operation], spi: int) -> None:
+    """The responder is authenticated: install the first Child SA, or note that it was refused."""
+    assert sa.suite is not None and sa.tunnel is not None
+    error = message.error()
     if error is not None:
         refusal = Refusal(_child_cause(error.type), error.type)
         ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _no_child(ep, sa, peer, refusal, spi, t))
@@ -246,6 +260,60 @@ def _receive_auth_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int) 
     ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
 
 
+# -- EAP -------------------------------------------------------------------------------------------------------
+
+
+def _answer_eap(
+    ep: Endpoint,
+    sa: IkeSa,
+    account: EapAccount,
+    peer: Identity,
+    packet: EapPayload,
+    operations: list[Operation],
+    spi: int,
+) -> None:
+    """Answer one EAP packet, or prove with the MSK who we are once EAP has succeeded (RFC 7296 2.16)."""
+    assert sa.suite is not None and sa.profile is not None
+    payload: Payload | None
+    if packet.kind == "success" and sa.msk is not None:
+        local = sa.profile.local_identity
+        operations = [*operations, *authentication.shared_key_operations(sa, local, mine=True)]
+        payload = authentication.shared_key_auth(sa, sa.msk, local)
+    else:
+        more, payload = eap.answer(ep, sa, account, packet)
+        operations = [*operations, *more]
+    if payload is None:
+        refusal = Refusal("refused by the peer" if packet.kind == "failure" else "wrong EAP password", identity=peer)
+        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: ep.close(sa, refusal, t))
+        return
+    sent = payload
+    operations += work.protect(sa.suite, sent.size)
+
+    def finish(now: int) -> None:
+        then = partial(_receive_eap, ep, sa, account, peer, spi)
+        ep.request(sa, Exchange.IKE_AUTH, [sent], "auth", then, now)
+
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH request", finish)
+
+
+def _receive_eap(ep: Endpoint, sa: IkeSa, account: EapAccount, peer: Identity, spi: int, message: Message) -> None:
+    operations = work.unprotect(message)
+    packet, auth = message.find(EapPayload), message.find(AuthPayload)
+    if packet is not None:
+        _answer_eap(ep, sa, account, peer, packet, operations, spi)
+    elif auth is None or sa.msk is None:
+        _refused_by_peer(ep, sa, message, operations)
+    else:
+        operations += authentication.shared_key_operations(sa, peer, mine=False)
+        if auth.proof == authentication.bind(sa.msk, sa, peer, mine=False):
+            _conclude(ep, sa, peer, message, operations, spi)
+        else:
+            _reject_responder(ep, sa, authentication.refusal(sa, "wrong EAP password", peer), operations)
+
+
+# -- Afterwards ------------------------------------------------------------------------------------------------
+
+
 def _selectors(message: Message, role: str) -> tuple[Selector, ...]:
     return next(ts.selectors for ts in message.all(TsPayload) if ts.role == role)
 
@@ -254,13 +322,18 @@ def _child_cause(notify: str) -> Cause:
     return "traffic selectors differ" if notify == "TS_UNACCEPTABLE" else "no IPsec proposal in common"
 
 
-def _reject_responder(ep: Endpoint, sa: IkeSa, refusal: Refusal, now: int) -> None:
-    if ep.implementation.profile.reports_rejected_responder:
-        payload = NotifyPayload("AUTHENTICATION_FAILED")
-        then = partial(_reported, ep, sa, refusal)
-        ep.request(sa, Exchange.INFORMATIONAL, [payload], "report", then, now, unanswered=refusal)
-    else:
-        ep.close(sa, refusal, now)
+def _reject_responder(ep: Endpoint, sa: IkeSa, refusal: Refusal, operations: list[Operation]) -> None:
+    """This end does not accept the responder; whether it says so is up to the implementation (RFC 7296 2.21.2)."""
+
+    def finish(now: int) -> None:
+        if ep.implementation.profile.reports_rejected_responder:
+            payload = NotifyPayload("AUTHENTICATION_FAILED")
+            then = partial(_reported, ep, sa, refusal)
+            ep.request(sa, Exchange.INFORMATIONAL, [payload], "report", then, now, unanswered=refusal)
+        else:
+            ep.close(sa, refusal, now)
+
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
 
 
 def _reported(ep: Endpoint, sa: IkeSa, refusal: Refusal, message: Message) -> None:

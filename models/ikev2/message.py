@@ -24,12 +24,14 @@ P = TypeVar("P", bound=Payload)
 
 
 class Exchange(IntEnum):
-    """Exchange types (RFC 7296 3.1)."""
+    """Exchange types (RFC 7296 3.1, RFC 9242 section 3, RFC 9370 section 2.2.4)."""
 
     IKE_SA_INIT = 34
     IKE_AUTH = 35
     CREATE_CHILD_SA = 36
     INFORMATIONAL = 37
+    IKE_INTERMEDIATE = 43
+    IKE_FOLLOWUP_KE = 44
 
 
 @dataclass(slots=True)

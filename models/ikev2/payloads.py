@@ -4,17 +4,20 @@ A payload's ``size`` includes its generic header of 4 bytes. Values that only a 
 exchange values, AUTH data) are carried as tokens of the right length: the simulation checks the same equalities as the
 protocol does.
 
-What this leaves out: the encoding to bytes, certificates, EAP, fragments.
+What this leaves out: the encoding to bytes, fragments, certificates by hash and URL, EAP methods but MSCHAPv2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..algorithms import GROUPS
 from .identity import Identity
 from .proposals import EspProposal, IkeProposal
+
+if TYPE_CHECKING:
+    from .policy import Certificate
 
 #: Generic payload header (RFC 7296 3.2). [bytes]
 GENERIC_HEADER_BYTES = 4
@@ -30,12 +33,14 @@ NOTIFY_TYPES: dict[str, int] = {
     "TS_UNACCEPTABLE": 38,
     "TEMPORARY_FAILURE": 43,
     "CHILD_SA_NOT_FOUND": 44,
+    "STATE_NOT_FOUND": 47,
     "INITIAL_CONTACT": 16384,
     "SET_WINDOW_SIZE": 16385,
     "NAT_DETECTION_SOURCE_IP": 16388,
     "NAT_DETECTION_DESTINATION_IP": 16389,
     "COOKIE": 16390,
     "USE_TRANSPORT_MODE": 16391,
+    "HTTP_CERT_LOOKUP_SUPPORTED": 16392,
     "REKEY_SA": 16393,
     "ESP_TFC_PADDING_NOT_SUPPORTED": 16394,
     "NON_FIRST_FRAGMENTS_ALSO": 16395,
@@ -46,6 +51,8 @@ NOTIFY_TYPES: dict[str, int] = {
     "IKEV2_MESSAGE_ID_SYNC_SUPPORTED": 16420,
     "FRAGMENTATION_SUPPORTED": 16430,
     "SIGNATURE_HASH_ALGORITHMS": 16431,
+    "INTERMEDIATE_EXCHANGE_SUPPORTED": 16438,
+    "ADDITIONAL_KEY_EXCHANGE": 16441,
 }
 
 
@@ -84,14 +91,15 @@ class SaPayload(Payload):
 
 @dataclass(slots=True)
 class KePayload(Payload):
-    """Key exchange (RFC 7296 3.4)."""
+    """Key exchange (RFC 7296 3.4). ``n_bytes``: length of the value where no group of `algorithms` tells it."""
 
     group: int
+    n_bytes: int = 0
     name = "KE"
 
     @property
     def size(self) -> int:
-        return GENERIC_HEADER_BYTES + 4 + GROUPS[self.group].public_bytes
+        return GENERIC_HEADER_BYTES + 4 + (self.n_bytes or GROUPS[self.group].public_bytes)
 
 
 @dataclass(slots=True)
@@ -124,16 +132,75 @@ class IdPayload(Payload):
 
 
 @dataclass(slots=True)
+class CertPayload(Payload):
+    """Certificate, encoded as X.509 (RFC 7296 3.6)."""
+
+    certificate: Certificate
+    name = "CERT"
+
+    @property
+    def size(self) -> int:
+        return GENERIC_HEADER_BYTES + 1 + self.certificate.der_bytes
+
+
+@dataclass(slots=True)
+class CertReqPayload(Payload):
+    """Certificate request (RFC 7296 3.7): a SHA-1 hash for each CA."""
+
+    authorities: tuple[str, ...]
+    name = "CERTREQ"
+
+    @property
+    def size(self) -> int:
+        return GENERIC_HEADER_BYTES + 1 + 20 * len(self.authorities)
+
+
+#: Authentication methods (IANA "IKEv2 Authentication Method"); 14 is RFC 7427, the others are older.
+SHARED_KEY_MIC = 2
+DIGITAL_SIGNATURE = 14
+SIGNATURE_METHODS = {"rsa": 1, "ecdsa256": 9, "ecdsa384": 10, "ecdsa521": 11}
+
+
+@dataclass(slots=True)
 class AuthPayload(Payload):
     """Authentication (RFC 7296 3.8). ``proof`` can be recomputed by whoever holds the same key."""
 
     n_bytes: int
     proof: bytes
+    method: int = SHARED_KEY_MIC
     name = "AUTH"
 
     @property
     def size(self) -> int:
         return GENERIC_HEADER_BYTES + 4 + self.n_bytes
+
+
+EapKind = Literal[
+    "identity request",
+    "identity",
+    "challenge",
+    "response",
+    "success request",
+    "success response",
+    "success",
+    "failure",
+]
+
+
+@dataclass(slots=True)
+class EapPayload(Payload):
+    """Extensible authentication (RFC 7296 3.16): one EAP packet of ``n_bytes``, from EAP-Identity to EAP-Success."""
+
+    kind: EapKind
+    n_bytes: int
+    user: str = ""
+    challenge: int = 0
+    proof: bytes = b""
+    name = "EAP"
+
+    @property
+    def size(self) -> int:
+        return GENERIC_HEADER_BYTES + self.n_bytes
 
 
 @dataclass(slots=True)

@@ -30,6 +30,59 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """An X.509 certificate as far as length, cost and trust go (RFC 7296 3.6).
+
+    ``key`` stands for the key pair: a signature is checked against it. ``issuer`` names the CA that signed it with
+    ``issuer_algorithm``; algorithms as in `algorithms.SIGNATURES`.
+    """
+
+    subject: Identity
+    algorithm: str
+    der_bytes: int
+    issuer: str
+    issuer_algorithm: str
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A private key and its certificate, with the CA certificates below the trust anchor behind it."""
+
+    chain: tuple[Certificate, ...]
+    private_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class EapAccount:
+    """A user of EAP-MSCHAPv2."""
+
+    user: str
+    password: Secret
+
+
+#: ``eap-mschapv2``: as ``local`` it makes this end the EAP client, which only an initiator can be (RFC 7296 2.16).
+AuthMethod = Literal["pre-share", "certificate", "eap-mschapv2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """How this end proves its identity and by what it lets the peer do so; each end decides for itself.
+
+    ``account`` is that of an EAP client, ``users`` those that an EAP server knows. Pre-shared keys are in the keyring.
+    """
+
+    local: AuthMethod = "pre-share"
+    remote: tuple[AuthMethod, ...] = ("pre-share",)
+    credential: Credential | None = None
+    account: EapAccount | None = None
+    users: tuple[EapAccount, ...] = ()
+
+
+PRE_SHARED = Authentication()
+
+
+@dataclass(frozen=True, slots=True)
 class DpdPolicy:
     """Dead peer detection: a probe every ``interval_s`` of silence, repeated every ``retry_s``. [s]"""
 
@@ -51,6 +104,7 @@ class IkeProfile:
     accepts_any_tunnel: bool = False
     virtual_template: str = ""
     config_request: bool = True
+    authentication: Authentication = PRE_SHARED
     local_identity_origin: str = ""
     accepts_origins: tuple[str, ...] = ()
 
@@ -113,7 +167,11 @@ class IkePolicy:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPolicy:
-    """Everything that one router's IKEv2 is told. ``templates``: Child SA policy of each virtual-template."""
+    """Everything that one router's IKEv2 is told.
+
+    ``templates``: Child SA policy of each virtual-template. ``trusted``: names of the CAs whose certificates it
+    accepts; each is a hash in CERTREQ.
+    """
 
     name: str
     policies: tuple[IkePolicy, ...]
@@ -121,9 +179,14 @@ class EndpointPolicy:
     tunnels: tuple[TunnelPolicy, ...]
     templates: dict[str, ChildPolicy] = field(default_factory=dict)
     fragmentation: bool = False
+    #: Not even where the implementation announces fragmentation by itself (``fragmentation = no`` of strongSwan).
+    forbids_fragmentation: bool = False
+    trusted: tuple[str, ...] = ()
     #: Half-open SAs from which on a cookie is demanded; None: never.
     cookie_threshold: int | None = None
     max_in_negotiation_incoming: int | None = None
+    #: Peers with an IKE SA, made or in the making, beyond which new ones get no answer; None: no limit.
+    max_sessions: int | None = None
 
     def proposals_for(self, local: IPv4Address) -> tuple[IkeProposal, ...]:
         """Return the proposals of the first policy that names this local address, else of the first without one."""

@@ -1,11 +1,12 @@
-"""Proposals of the SA payload and their negotiation (RFC 7296 sections 2.7 and 3.3)."""
+"""Proposals of the SA payload and their negotiation (RFC 7296 sections 2.7 and 3.3, RFC 9370 section 2.2.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from ..algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS
+from ..algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS, KeyExchange
 
 #: Proposal substructure header without SPI (RFC 7296 3.3.1). [bytes]
 PROPOSAL_HEADER_BYTES = 8
@@ -16,12 +17,21 @@ TRANSFORM_WITH_KEY_LENGTH_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """The algorithms of an IKE SA. ``integrity`` is empty for an AEAD cipher."""
+    """The algorithms of an IKE SA. ``integrity`` is empty for an AEAD cipher.
+
+    ``additional``: the key exchange of each transform type ADDKE1 to ADDKE7 (RFC 9370); None for a type without one.
+    """
 
     encryption: str
     integrity: str
     prf: str
     group: int
+    additional: tuple[KeyExchange | None, ...] = ()
+
+    @property
+    def additional_exchanges(self) -> tuple[KeyExchange, ...]:
+        """The additional key exchanges, in the order in which they are made."""
+        return tuple(method for method in self.additional if method is not None)
 
     def key_material_bytes(self) -> int:
         """Return the length of SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr (RFC 7296 2.14)."""
@@ -60,23 +70,46 @@ def _encryption_transforms_bytes(names: Iterable[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class IkeProposal:
-    """One proposal substructure of an IKE SA: algorithms that may be combined, each list in order of preference."""
+    """One proposal substructure of an IKE SA: algorithms that may be combined, each list in order of preference.
+
+    ``additional`` holds such a list for each transform type ADDKE1 to ADDKE7 (RFC 9370); an empty one is not sent.
+    """
 
     encryption: tuple[str, ...]
     integrity: tuple[str, ...]
     prf: tuple[str, ...]
     groups: tuple[int, ...]
+    additional: tuple[tuple[KeyExchange, ...], ...] = ()
 
     def size(self, spi_bytes: int) -> int:
         """Return the bytes of this substructure with an SPI of ``spi_bytes``."""
-        others = len(self.integrity) + len(self.prf) + len(self.groups)
+        others = len(self.integrity) + len(self.prf) + len(self.groups) + sum(map(len, self.additional))
         transforms = _encryption_transforms_bytes(self.encryption) + TRANSFORM_BYTES * others
         return PROPOSAL_HEADER_BYTES + spi_bytes + transforms
 
     def __str__(self) -> str:
         groups = "/".join(GROUPS[g].name for g in self.groups)
         parts = ["/".join(self.encryption), "/".join(self.integrity), "prf " + "/".join(self.prf), groups]
+        parts += [
+            f"ke{number} {'/'.join(m.name for m in methods)}"
+            for number, methods in enumerate(self.additional, start=1)
+            if methods
+        ]
         return " ".join(part for part in parts if part)
+
+
+def suite_of(proposal: IkeProposal) -> Suite:
+    """Return the suite of a chosen proposal, which names one algorithm of each type."""
+    integrity = proposal.integrity[0] if proposal.integrity else ""
+    additional = tuple(methods[0] if methods else None for methods in proposal.additional)
+    return Suite(proposal.encryption[0], integrity, proposal.prf[0], proposal.groups[0], additional)
+
+
+def proposal_of(suite: Suite) -> IkeProposal:
+    """Return the proposal that names exactly this suite."""
+    integrity = (suite.integrity,) if suite.integrity else ()
+    additional = tuple(() if method is None else (method,) for method in suite.additional)
+    return IkeProposal((suite.encryption,), integrity, (suite.prf,), (suite.group,), additional)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +147,33 @@ def choose_ike(offered: Sequence[IkeProposal], allowed: Sequence[IkeProposal]) -
             encryption = next((e for e in offer.encryption if e in own.encryption), None)
             prf = next((p for p in offer.prf if p in own.prf), None)
             group = next((g for g in offer.groups if g in own.groups), None)
-            if encryption is None or prf is None or group is None:
+            additional = _choose_additional(offer.additional, own.additional)
+            if encryption is None or prf is None or group is None or additional is None:
                 continue
             if ENCRYPTIONS[encryption].aead:
-                return Suite(encryption, "", prf, group)
+                return Suite(encryption, "", prf, group, additional)
             integrity = next((i for i in offer.integrity if i in own.integrity), None)
             if integrity is not None:
-                return Suite(encryption, integrity, prf, group)
+                return Suite(encryption, integrity, prf, group, additional)
     return None
+
+
+def _choose_additional(
+    offered: Sequence[tuple[KeyExchange, ...]], allowed: Sequence[tuple[KeyExchange, ...]]
+) -> tuple[KeyExchange | None, ...] | None:
+    """Return the additional key exchange of each type, or None when both ends cannot agree.
+
+    A type that one end names and the other does not is a disagreement: nobody said NONE (RFC 9370 2.2.2).
+    """
+    if not offered and not allowed:
+        return ()
+    chosen: list[KeyExchange | None] = []
+    for offer, own in zip_longest(offered, allowed, fillvalue=()):
+        method = next((m for m in offer if m in own), None)
+        if method is None and (offer or own):
+            return None
+        chosen.append(method)
+    return tuple(chosen)
 
 
 def choose_esp(offered: Sequence[EspProposal], allowed: Sequence[EspProposal]) -> EspSuite | None:

@@ -4,6 +4,8 @@ When both ends rekey the same SA at once, two new ones exist for a moment. The o
 four nonces is deleted by the end that began its exchange; the other exchange's initiator deletes the old SA. When one
 end has not noticed (the other's request was lost), it refuses that request later, and its own exchange stays.
 
+With additional key exchanges (RFC 9370) two rekeys of the IKE SA never run at once: the second one is refused for now.
+
 What this leaves out: additional Child SAs, a second try with another group after INVALID_KE_PAYLOAD.
 """
 
@@ -11,13 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import children, work
+from . import children, followup, work
 from .compose import compose
 from .events import Refusal
 from .message import Exchange, Message
 from .operations import Operation
 from .payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, TsPayload
-from .proposals import EspProposal, IkeProposal, Suite, choose_esp, choose_ike
+from .proposals import EspProposal, IkeProposal, Suite, choose_esp, choose_ike, proposal_of, suite_of
 from .sa import CHILD_TIMERS, Cause, ChildSa, ChildState, IkeSa, Task, nanoseconds
 from .states import State, Trigger
 
@@ -46,7 +48,9 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
     if sa.state is not State.ESTABLISHED:
         return
     if task.child is None:
-        _begin_ike(ep, sa)
+        # Not while the peer is about to replace this SA (RFC 9370 2.2.4).
+        if sa.follow_up is None:
+            _begin_ike(ep, sa)
     elif task.child.spi_in in sa.children and task.child.state is ChildState.INSTALLED:
         _begin_child(ep, sa, task.child)
 
@@ -285,16 +289,21 @@ def _receive_ike_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int, n
     chosen = message.get(SaPayload)
     proposal = chosen.proposals[0]
     assert isinstance(proposal, IkeProposal)
-    integrity = proposal.integrity[0] if proposal.integrity else ""
-    suite = Suite(proposal.encryption[0], integrity, proposal.prf[0], proposal.groups[0])
+    suite = suite_of(proposal)
     peer_nonce = message.get(NoncePayload)
-    operations += work.shared_secret(suite, nonce.n_bytes + peer_nonce.n_bytes)
+    operations += work.key_exchange_finish(suite.group)
 
-    def finish(t: int) -> None:
+    def settle(t: int) -> None:
         new = _inherit(ep, sa, spi, chosen.spi, suite, initiator=True, now=t)
         _settle_ike(ep, sa, new, min(nonce.value, peer_nonce.value), t)
 
-    ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
+    def finish(done: list[Operation]) -> None:
+        keys = work.ike_keys(suite, nonce.n_bytes + peer_nonce.n_bytes)
+        step = "IKE_FOLLOWUP_KE response" if suite.additional_exchanges else "CREATE_CHILD_SA response"
+        ep.begin(sa, sa.remote, [*done, *keys], step, settle)
+
+    plan = followup.Rekey(suite, finish, lambda notify, t: _ike_failed(ep, sa, notify, t))
+    followup.go_on(ep, sa, plan, 0, message, operations)
 
 
 def _settle_ike(ep: Endpoint, sa: IkeSa, new: IkeSa, lowest_nonce: int, now: int) -> None:
@@ -357,22 +366,33 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         value = 0 if suite is None else suite.group
         _refuse(ep, sa, message, NotifyPayload(notify, 2 if value else 0, value=value), operations)
         return
+    if suite.additional_exchanges and (sa.rekeying or sa.follow_up is not None):
+        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        return
     nonce, peer_nonce = ep.nonce(sa), message.get(NoncePayload)
     spi = ep.ike_spi(sa.local, sa.remote)
-    integrity = (suite.integrity,) if suite.integrity else ()
-    proposal = IkeProposal((suite.encryption,), integrity, (suite.prf,), (suite.group,))
-    answer = (SaPayload((proposal,), 8, spi), nonce, KePayload(group))
-    operations += work.key_exchange_initiator(group)
-    operations += work.shared_secret(suite, nonce.n_bytes + peer_nonce.n_bytes)
+    answer: list[Payload] = [SaPayload((proposal_of(suite),), 8, spi), nonce, KePayload(group)]
+    nonces_bytes = nonce.n_bytes + peer_nonce.n_bytes
+    operations += [*work.key_exchange_initiator(group), *work.key_exchange_finish(group)]
+    if suite.additional_exchanges:
+        answer.append(followup.link_payload(ep, spi))
+    else:
+        operations += work.ike_keys(suite, nonces_bytes)
     operations += work.protect(sa.suite, sum(p.size for p in answer))
 
-    def finish(t: int) -> None:
-        ep.respond(sa, message, answer)
+    def create(t: int) -> None:
         new = _inherit(ep, sa, spi, asked.spi, suite, initiator=False, now=t)
         if sa.rekeying:
             sa.collision, new.rival_of = (new, min(nonce.value, peer_nonce.value)), sa
         else:
             _adopt(ep, sa, new, t)
+
+    def finish(t: int) -> None:
+        ep.respond(sa, message, answer)
+        if suite.additional_exchanges:
+            sa.follow_up = followup.FollowUp(suite, spi, nonces_bytes, create)
+        else:
+            create(t)
 
     ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", finish)
 

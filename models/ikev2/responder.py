@@ -1,23 +1,24 @@
-"""IKE_SA_INIT and IKE_AUTH as the responder, with pre-shared keys (RFC 7296 sections 1.2, 2.6, 2.15, 2.21)."""
+"""IKE_SA_INIT and IKE_AUTH as the responder (RFC 7296 sections 1.2, 2.6, 2.15, 2.16, 2.21)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from ..algorithms import PRFS
-from ..implementation import Condition
+from ..implementation import Condition, Part
 from ..randomness import make_key
-from . import children, work
-from .authentication import auth_data, establish, init_conditions
-from .compose import compose
+from . import authentication, children, eap, work
+from .authentication import establish, init_conditions
+from .compose import Supplied, compose, concluding, proving
 from .events import Refusal
 from .identity import Identity
 from .message import Datagram, Message
-from .operations import Operation
+from .operations import CloneInterface, Operation
 from .payloads import (
     AuthPayload,
+    EapPayload,
     IdPayload,
     KePayload,
     NoncePayload,
@@ -27,7 +28,7 @@ from .payloads import (
     TsPayload,
 )
 from .policy import IkeProfile, KeyEntry
-from .proposals import IkeProposal, choose_ike
+from .proposals import IkeProposal, choose_ike, proposal_of
 from .sa import IkeSa, nanoseconds
 from .states import Trigger
 
@@ -43,17 +44,19 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
     if half_open >= (ep.implementation.count("max_in_negotiation_incoming") if limit is None else limit):
         ep.tell_of_stranger("rejected_by_admission", remote, now)
         return
+    if _is_full_for(ep, remote):
+        ep.tell_of_stranger("rejected_by_admission", remote, now, Refusal("no room for another tunnel"))
+        return
     receive: list[Operation] = list(work.RECEIVE)
     threshold = ep.policy.cookie_threshold
     if threshold is not None and half_open >= threshold:
         cookie = message.notify("COOKIE")
         expected = _cookie(message, remote)
-        # Made or checked, a cookie is one short hash; that of NAT detection has the right size.
-        receive += work.nat_detection()[:1]
+        receive += work.cookie()
         if cookie is None or cookie.value != expected:
             answer = NotifyPayload("COOKIE", ep.implementation.count("cookie_bytes"), value=expected)
             ep.begin(
-                None, remote, [*receive, *work.SEND], "cookie", lambda _t: ep.answer_without_state(datagram, answer)
+                None, remote, work.stateless_answer(), "cookie", lambda _t: ep.answer_without_state(datagram, answer)
             )
             ep.tell_of_stranger("cookie_demanded", remote, now)
             return
@@ -90,6 +93,15 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
     ep.begin(sa, remote, operations, "IKE_SA_INIT response", lambda t: _answer_init(ep, sa, message, t))
 
 
+def _is_full_for(ep: Endpoint, remote: IPv4Address) -> bool:
+    """Return whether there is no room for this peer; one that has an IKE SA already (a rekey, a restart) has it."""
+    most = ep.policy.max_sessions
+    if most is None or len(ep.sas) < most:
+        return False
+    peers = {sa.remote for sa in ep.sas.values()}
+    return len(peers) >= most and remote not in peers
+
+
 def _cookie(message: Message, remote: IPv4Address) -> int:
     """Return an initiator's cookie: a function of what it sent, so that nothing is kept (RFC 7296 2.6)."""
     nonce = message.get(NoncePayload)
@@ -99,61 +111,60 @@ def _cookie(message: Message, remote: IPv4Address) -> int:
 def _answer_init(ep: Endpoint, sa: IkeSa, request: Message, now: int) -> None:
     assert sa.suite is not None
     suite = sa.suite
-    integrity = (suite.integrity,) if suite.integrity else ()
-    chosen = IkeProposal((suite.encryption,), integrity, (suite.prf,), (suite.group,))
-    supplied: dict[str, Payload | None] = {
-        "SA": SaPayload((chosen,), 0),
+    supplied: dict[str, Supplied] = {
+        "SA": SaPayload((proposal_of(suite),), 0),
         "KE": KePayload(suite.group),
         "Nonce": NoncePayload(sa.nonce_local, sa.nonce_local_bytes),
+        "CERTREQ": authentication.certificate_request(ep),
     }
     compositions = ep.implementation.profile.compositions
-    payloads = compose(compositions.ike_sa_init_response, ep.implementation, supplied, init_conditions(ep))
+    conditions = init_conditions(ep, intermediate=bool(suite.additional_exchanges))
+    payloads = compose(compositions.ike_sa_init_response, ep.implementation, supplied, conditions)
     sa.move(Trigger.ANSWER_INIT)
     sa.keys_ready = ep.implementation.profile.eager_shared_secret
     sa.init_response = ep.respond(sa, request, payloads)
     ep.tell("half_open", sa, now)
 
 
+# -- IKE_AUTH --------------------------------------------------------------------------------------------------
+
+
 @dataclass(slots=True)
 class _Judgement:
-    """What the responder makes of an IKE_AUTH request."""
+    """What the responder makes of an IKE_AUTH request; ``operations`` is the work that this took."""
 
     identity: Identity
     profile: IkeProfile | None = None
     key: KeyEntry | None = None
     refusal: Refusal | None = None
-    child: children.Agreement | None = None
-    child_refusal: Refusal | None = None
+    operations: list[Operation] = field(default_factory=list)
+    #: The initiator has left AUTH out because it wants EAP, and its profile allows that.
+    wants_eap: bool = False
 
 
 def receive_auth(ep: Endpoint, sa: IkeSa, message: Message) -> None:
-    """Take an IKE_AUTH request: profile by identity, key, AUTH, then the Child SA (RFC 7296 2.15, 2.21.2)."""
-    assert sa.suite is not None and sa.init_request is not None and sa.init_response is not None
-    ep.clear_timer(sa, "half_open")
-    judgement = _judge(ep, sa, message)
-    suite = sa.suite
-    operations: list[Operation] = []
-    nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
-    if not sa.keys_ready:
-        operations += work.shared_secret(suite, nonces)
-    operations += work.unprotect(message)
-    id_bytes = 4 + judgement.identity.data_bytes()
-    if judgement.key is not None:
-        operations += work.psk_auth(suite.prf, sa.init_request, sa.nonce_local_bytes, id_bytes)
-    if judgement.refusal is not None:
-        inner = NotifyPayload("AUTHENTICATION_FAILED").size
-        operations += work.protect(suite, inner)
-        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _refuse_auth(ep, sa, message, judgement, t))
+    """Take an IKE_AUTH request: profile by identity, AUTH or EAP, then the Child SA (RFC 7296 2.15, 2.16, 2.21.2)."""
+    if sa.eap is not None:
+        _receive_eap(ep, sa, sa.eap, message)
         return
-    assert judgement.profile is not None and judgement.key is not None
-    own_bytes = 4 + judgement.profile.local_identity.data_bytes()
-    operations += work.psk_auth(suite.prf, sa.init_response, sa.nonce_remote_bytes, own_bytes)
-    spi = ep.esp_spi(sa)
-    if judgement.child is not None:
-        operations += [*work.child_keys(suite.prf, judgement.child.suite, nonces), *work.install()]
-    payloads = _auth_answer(ep, sa, judgement, spi, b"")
-    operations += work.protect(suite, sum(p.size for p in payloads))
-    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _accept_auth(ep, sa, message, judgement, spi, t))
+    assert sa.suite is not None
+    nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
+    operations = [] if sa.keys_ready else work.shared_secret(sa.suite, nonces)
+    operations += work.unprotect(message)
+    judgement = _judge(ep, sa, message)
+    operations += judgement.operations
+    if judgement.refusal is not None:
+        _refuse_auth(ep, sa, message, judgement.refusal, operations, NotifyPayload("AUTHENTICATION_FAILED"))
+        return
+    profile = judgement.profile
+    assert profile is not None
+    operations += authentication.make_operations(sa, profile)
+    auth = authentication.make(sa, profile, judgement.key)
+    if judgement.wants_eap:
+        sa.eap = eap.EapServer(profile, judgement.key, message)
+        _begin_eap(ep, sa, profile, auth, message, operations)
+    else:
+        _conclude(ep, sa, _Peer(judgement.identity, profile, judgement.key), message, message, auth, operations)
 
 
 def _judge(ep: Endpoint, sa: IkeSa, message: Message) -> _Judgement:
@@ -165,72 +176,165 @@ def _judge(ep: Endpoint, sa: IkeSa, message: Message) -> _Judgement:
         judgement.refusal = Refusal("no profile accepts the identity", "AUTHENTICATION_FAILED", identity, own)
         return judgement
     judgement.profile = profile
-    key = profile.key_for(identity, sa.remote)
-    if key is None or key.remote_key is None or key.local_key is None:
-        judgement.refusal = Refusal("no key for the peer", "AUTHENTICATION_FAILED", identity, (profile.name,))
-        return judgement
-    judgement.key = key
-    expected = auth_data(key, sa, identity, mine=False, by_initiator=True)
-    if message.get(AuthPayload).proof != expected:
-        judgement.refusal = Refusal("wrong key", "AUTHENTICATION_FAILED", identity, (key.remote_origin,))
-        return judgement
-    child = children.agree(ep, sa, profile, message)
-    if isinstance(child, Refusal):
-        judgement.child_refusal = child
+    judgement.key = profile.key_for(identity, sa.remote)
+    if profile.authentication.local == "pre-share" and (judgement.key is None or judgement.key.local_key is None):
+        judgement.refusal = authentication.refusal(sa, "no key for the peer", identity, profile.name)
+    elif message.find(AuthPayload) is None and "eap-mschapv2" in profile.authentication.remote:
+        judgement.wants_eap = True
     else:
-        # Taken at once: the next request may be judged before this one is answered.
-        sa.interface = child.interface
-        judgement.child = child
+        verdict = authentication.check(ep, sa, profile, judgement.key, message, identity)
+        judgement.refusal, judgement.operations = verdict.refusal, verdict.operations
     return judgement
 
 
-def _refuse_auth(ep: Endpoint, sa: IkeSa, request: Message, judgement: _Judgement, now: int) -> None:
-    assert judgement.refusal is not None
-    sa.remote_identity = judgement.identity
-    ep.respond(sa, request, [NotifyPayload("AUTHENTICATION_FAILED")])
-    ep.tell("refused", sa, now, refusal=judgement.refusal)
-    ep.close(sa, judgement.refusal, now)
+def _refuse_auth(
+    ep: Endpoint, sa: IkeSa, request: Message, refusal: Refusal, operations: list[Operation], answer: Payload
+) -> None:
+    """Answer that the initiator is not who it says, and forget it (RFC 7296 2.21.2)."""
+    assert sa.suite is not None
+    ep.clear_timer(sa, "half_open")
+
+    def finish(now: int) -> None:
+        sa.remote_identity = refusal.identity
+        ep.respond(sa, request, [answer])
+        ep.tell("refused", sa, now, refusal=refusal)
+        ep.close(sa, refusal, now)
+
+    operations = [*operations, *work.protect(sa.suite, answer.size)]
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
 
 
-def _auth_answer(ep: Endpoint, sa: IkeSa, judgement: _Judgement, spi: int, proof: bytes) -> tuple[Payload, ...]:
-    assert judgement.profile is not None and sa.suite is not None
-    supplied: dict[str, Payload | None] = {
-        "IDr": IdPayload("IDr", judgement.profile.local_identity),
-        "AUTH": AuthPayload(PRFS[sa.suite.prf].output_bytes, proof),
-    }
-    compositions = ep.implementation.profile.compositions
-    child = judgement.child
-    if child is None:
-        refusal = judgement.child_refusal
-        assert refusal is not None
-        keep = [
-            p for p in compositions.ike_auth_response if isinstance(p, str) and p.startswith(("VID:", "ID", "AUTH"))
-        ]
-        return (*compose(keep, ep.implementation, supplied), NotifyPayload(refusal.notify))
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """An initiator that has proven its identity."""
+
+    identity: Identity
+    profile: IkeProfile
+    key: KeyEntry | None
+
+
+def _conclude(
+    ep: Endpoint,
+    sa: IkeSa,
+    peer: _Peer,
+    first: Message,
+    request: Message,
+    auth: AuthPayload,
+    operations: list[Operation],
+) -> None:
+    """Answer the last ``request`` of IKE_AUTH; the ``first`` one, which EAP puts off, asked for the Child SA."""
+    assert sa.suite is not None
+    ep.clear_timer(sa, "half_open")
+    child = children.agree(ep, sa, peer.profile, first)
+    spi = ep.esp_spi(sa)
+    operations = list(operations)
+    if isinstance(child, children.Agreement):
+        # Taken at once: the next request may be judged before this one is answered.
+        sa.interface = child.interface
+        if child.tunnel is None:
+            operations.append(CloneInterface())
+        nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
+        operations += [*work.child_keys(sa.suite.prf, child.suite, nonces), *work.install()]
+    payloads = _answer_payloads(ep, peer.profile, child, auth, spi, after_eap=first is not request)
+    operations += work.protect(sa.suite, sum(p.size for p in payloads))
+
+    def finish(now: int) -> None:
+        sa.profile, sa.key, sa.keys_ready, sa.eap = peer.profile, peer.key, True, None
+        sa.local_identity, sa.remote_identity = peer.profile.local_identity, peer.identity
+        if first.notify("INITIAL_CONTACT") is not None:
+            children.forget_stale(ep, sa, peer.identity, now)
+        ep.respond(sa, request, payloads)
+        if isinstance(child, Refusal):
+            establish(ep, sa, now)
+            ep.tell("refused", sa, now, refusal=child)
+            return
+        sa.tunnel = child.tunnel
+        establish(ep, sa, now)
+        selectors = (child.responder_selectors, child.initiator_selectors)
+        peer_spi = first.get(SaPayload).spi
+        children.install(ep, sa, child.suite, child.policy, spi, peer_spi, selectors, initiator=False, now=now)
+
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
+
+
+def _answer_payloads(
+    ep: Endpoint,
+    profile: IkeProfile,
+    child: children.Agreement | Refusal,
+    auth: AuthPayload,
+    spi: int,
+    *,
+    after_eap: bool,
+) -> tuple[Payload, ...]:
+    """Return the last response of IKE_AUTH: identity and certificate unless EAP came in between, AUTH, the Child SA."""
+    parts: Sequence[Part | str] = ep.implementation.profile.compositions.ike_auth_response
+    supplied = _proof(profile, auth)
+    if after_eap:
+        parts = concluding(parts)
+    if isinstance(child, Refusal):
+        return (*compose(proving(parts), ep.implementation, supplied), NotifyPayload(child.notify))
     supplied["SA"] = SaPayload((child.proposal,), 4, spi)
     supplied["TSi"] = TsPayload("TSi", child.initiator_selectors)
     supplied["TSr"] = TsPayload("TSr", child.responder_selectors)
     conditions: frozenset[Condition] = frozenset({"transport"} if child.policy.mode == "transport" else ())
-    return compose(compositions.ike_auth_response, ep.implementation, supplied, conditions)
+    return compose(parts, ep.implementation, supplied, conditions)
 
 
-def _accept_auth(ep: Endpoint, sa: IkeSa, request: Message, judgement: _Judgement, spi: int, now: int) -> None:
-    assert judgement.profile is not None and judgement.key is not None
-    sa.profile, sa.key = judgement.profile, judgement.key
-    sa.local_identity, sa.remote_identity = judgement.profile.local_identity, judgement.identity
-    sa.keys_ready = True
-    proof = auth_data(judgement.key, sa, judgement.profile.local_identity, mine=True, by_initiator=False)
-    if request.notify("INITIAL_CONTACT") is not None:
-        children.forget_stale(ep, sa, judgement.identity, now)
-    ep.respond(sa, request, _auth_answer(ep, sa, judgement, spi, proof))
-    child = judgement.child
-    if child is not None:
-        sa.tunnel = child.tunnel
-    establish(ep, sa, now)
-    if child is None:
-        assert judgement.child_refusal is not None
-        ep.tell("refused", sa, now, refusal=judgement.child_refusal)
+def _proof(profile: IkeProfile, auth: AuthPayload, packet: EapPayload | None = None) -> dict[str, Supplied]:
+    return {
+        "IDr": IdPayload("IDr", profile.local_identity),
+        "CERT": authentication.certificates(profile),
+        "AUTH": auth,
+        "EAP": packet,
+    }
+
+
+# -- EAP -------------------------------------------------------------------------------------------------------
+
+
+def _begin_eap(
+    ep: Endpoint, sa: IkeSa, profile: IkeProfile, auth: AuthPayload, request: Message, operations: list[Operation]
+) -> None:
+    """Prove who we are and ask for the EAP identity (RFC 7296 2.16)."""
+    parts = proving(ep.implementation.profile.compositions.ike_auth_response)
+    payloads = compose(parts, ep.implementation, _proof(profile, auth, eap.identity_request()))
+    _answer_round(ep, sa, request, payloads, operations)
+
+
+def _receive_eap(ep: Endpoint, sa: IkeSa, server: eap.EapServer, message: Message) -> None:
+    assert sa.suite is not None
+    identity = next(p.identity for p in server.first.all(IdPayload) if p.role == "IDi")
+    operations = work.unprotect(message)
+    packet, auth = message.find(EapPayload), message.find(AuthPayload)
+    if packet is not None:
+        more, answer = eap.next_request(ep, sa, server, packet)
+        operations += more
+        if answer.kind == "failure":
+            refusal = authentication.refusal(sa, "wrong EAP password", identity, server.profile.name)
+            _refuse_auth(ep, sa, message, refusal, operations, answer)
+        else:
+            _answer_round(ep, sa, message, (answer,), operations)
         return
-    selectors = (child.responder_selectors, child.initiator_selectors)
-    peer_spi = request.get(SaPayload).spi
-    children.install(ep, sa, child.suite, child.policy, spi, peer_spi, selectors, initiator=False, now=now)
+    if sa.msk is None or auth is None or auth.proof != authentication.bind(sa.msk, sa, identity, mine=False):
+        refusal = authentication.refusal(sa, "wrong EAP password", identity, server.profile.name)
+        _refuse_auth(ep, sa, message, refusal, operations, NotifyPayload("AUTHENTICATION_FAILED"))
+        return
+    local = server.profile.local_identity
+    operations += authentication.shared_key_operations(sa, identity, mine=False)
+    operations += authentication.shared_key_operations(sa, local, mine=True)
+    own = authentication.shared_key_auth(sa, sa.msk, local)
+    _conclude(ep, sa, _Peer(identity, server.profile, server.key), server.first, message, own, operations)
+
+
+def _answer_round(
+    ep: Endpoint, sa: IkeSa, request: Message, payloads: tuple[Payload, ...], operations: list[Operation]
+) -> None:
+    """Answer one request of an EAP exchange; the SA stays half-open, so that its timer goes on."""
+    assert sa.suite is not None
+
+    def finish(_now: int) -> None:
+        sa.keys_ready = True
+        ep.respond(sa, request, payloads)
+
+    operations = [*operations, *work.protect(sa.suite, sum(p.size for p in payloads))]
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)

@@ -9,6 +9,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
+from ..secret import Secret
 from .identity import Identity
 from .message import Datagram, Message
 from .operations import Operation
@@ -18,7 +19,9 @@ from .proposals import EspSuite, Suite
 from .states import State, Trigger, next_state
 
 if TYPE_CHECKING:
+    from .eap import EapServer
     from .events import Refusal
+    from .followup import FollowUp
 
 NS_PER_S = 1_000_000_000
 
@@ -42,6 +45,12 @@ Cause = Literal[
     "local decision",
     "no key exchange group in common",
     "redundant after a simultaneous rekey",
+    "authentication method not accepted",
+    "certificate not trusted",
+    "certificate of another identity",
+    "wrong signature",
+    "wrong EAP password",
+    "no room for another tunnel",
 ]
 
 TimerName = Literal["retransmit", "half_open", "dpd", "rekey", "expire", "retry"]
@@ -154,6 +163,12 @@ class IkeSa:
     init_request: Message | None = None
     init_response: Message | None = None
     keys_ready: bool = False
+    #: Additional key exchanges that are done, and what IKE_INTERMEDIATE adds to the signed octets (RFC 9242 3.3.2).
+    additional_done: int = 0
+    intermediate_auth_bytes: int = 0
+    #: The EAP exchange of a responder, and the key that EAP gave to either end (RFC 7296 2.16).
+    eap: EapServer | None = None
+    msk: Secret | None = None
     established_ns: int = -1
     group: int = 0
     cookie: int | None = None
@@ -175,6 +190,8 @@ class IkeSa:
     rekeying: bool = False
     #: What the peer's colliding rekey of this one made, and the lowest nonce of that exchange (RFC 7296 2.8.2).
     collision: tuple[IkeSa, int] | None = None
+    #: The peer's rekey that waits for its additional key exchanges.
+    follow_up: FollowUp | None = None
     #: The SA that has this one as its ``collision``, until that is settled; it still holds the Child SAs.
     rival_of: IkeSa | None = None
     generation: int = 0

@@ -5,15 +5,19 @@ Lengths of PRF inputs follow the RFC; they decide nothing but the cost of hashin
 
 from __future__ import annotations
 
-from ..algorithms import PRFS
+from typing import Literal
+
+from ..algorithms import PRFS, SIGNATURES, Group, Kem, KeyExchange
 from .message import Message
 from .operations import (
     DhKeygen,
     DhShared,
     DhValidate,
+    FixedTime,
     HandleMessage,
     Hash,
     InstallSa,
+    KemStep,
     Operation,
     PrfCall,
     Protect,
@@ -28,6 +32,11 @@ KEY_PAD_BYTES = 17
 
 RECEIVE: list[Operation] = [HandleMessage("in")]
 SEND: list[Operation] = [HandleMessage("out")]
+
+KEM_STEPS: tuple[Literal["keygen", "encapsulate", "decapsulate"], ...] = ("keygen", "encapsulate", "decapsulate")
+
+#: Hash of the signed octets by signature algorithm (RFC 7427 section 4 leaves the choice); EdDSA and ML-DSA have none.
+_SIGNED_HASHES = {"ecdsa384": "sha384", "ecdsa521": "sha512"}
 
 
 def nat_detection() -> list[Operation]:
@@ -51,11 +60,54 @@ def shared_secret(suite: Suite, nonces_bytes: int) -> list[Operation]:
     return [DhValidate(suite.group), DhShared(suite.group), *ike_keys(suite, nonces_bytes)]
 
 
-def psk_auth(prf: str, init_message: Message, nonce_bytes: int, id_bytes: int) -> list[Operation]:
-    """AUTH by pre-shared key, made or checked: three PRF calls, one over a whole message (RFC 7296 2.15)."""
-    output = PRFS[prf].output_bytes
-    signed_bytes = init_message.ike_bytes + nonce_bytes + output
+def stateless_answer() -> list[Operation]:
+    """Receive an IKE_SA_INIT request, compute the cookie and demand it, keeping nothing (RFC 7296 2.6)."""
+    return [HandleMessage("in", stateless=True), *cookie(), HandleMessage("out", stateless=True)]
+
+
+def cookie() -> list[Operation]:
+    """Make or check a cookie: one short hash; that of NAT detection has the right size (RFC 7296 2.6)."""
+    return [Hash("sha1", NAT_DETECTION_BYTES)]
+
+
+def psk_auth(prf: str, signed_bytes: int, id_bytes: int) -> list[Operation]:
+    """AUTH by a shared key, made or checked: three PRF calls, one over the signed octets (RFC 7296 2.15)."""
     return [PrfCall(prf, id_bytes), PrfCall(prf, KEY_PAD_BYTES), PrfCall(prf, signed_bytes)]
+
+
+def signed_digest(prf: str, signed_bytes: int, id_bytes: int, algorithm: str) -> list[Operation]:
+    """What is signed: MACedID, and the hash of all octets where the algorithm does not hash by itself (RFC 7427)."""
+    if SIGNATURES[algorithm].kind not in ("rsa", "ecdsa"):
+        return [PrfCall(prf, id_bytes)]
+    return [PrfCall(prf, id_bytes), Hash(_SIGNED_HASHES.get(algorithm, "sha256"), signed_bytes)]
+
+
+def additional_keygen(method: KeyExchange) -> list[Operation]:
+    """What the initiator of an additional key exchange does first (RFC 9370)."""
+    if isinstance(method, Group):
+        return [DhKeygen(method.number)]
+    return [_kem(method, 0)]
+
+
+def additional_answer(method: KeyExchange) -> list[Operation]:
+    """What its responder does: a KEM encapsulates to the key that came; a group needs a key pair too."""
+    if isinstance(method, Group):
+        return [DhKeygen(method.number), DhValidate(method.number), DhShared(method.number)]
+    return [_kem(method, 1)]
+
+
+def additional_finish(method: KeyExchange) -> list[Operation]:
+    """What the initiator does with the answer."""
+    if isinstance(method, Group):
+        return [DhValidate(method.number), DhShared(method.number)]
+    return [_kem(method, 2)]
+
+
+def _kem(method: Kem, step: int) -> Operation:
+    name = KEM_STEPS[step]
+    if method.times_s is not None:
+        return FixedTime(f"{method.name} {name}", method.times_s[step])
+    return KemStep(method.name, name)
 
 
 def child_keys(prf: str, child: EspSuite, nonces_bytes: int) -> list[Operation]:

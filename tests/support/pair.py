@@ -11,8 +11,13 @@ from flexvpn_sim.models.ikev2.endpoint import Endpoint, Step
 from flexvpn_sim.models.ikev2.events import Event
 from flexvpn_sim.models.ikev2.identity import Identity, IdentityMatch
 from flexvpn_sim.models.ikev2.message import Datagram
+from flexvpn_sim.models.ikev2.operations import Operation
 from flexvpn_sim.models.ikev2.policy import (
+    PRE_SHARED,
+    Authentication,
+    Certificate,
     ChildPolicy,
+    Credential,
     DpdPolicy,
     EndpointPolicy,
     IkePolicy,
@@ -22,6 +27,7 @@ from flexvpn_sim.models.ikev2.policy import (
 )
 from flexvpn_sim.models.ikev2.proposals import EspProposal, IkeProposal
 from flexvpn_sim.models.ikev2.sa import NS_PER_S, ChildSa, IkeSa, Task, nanoseconds
+from flexvpn_sim.models.ikev2.states import State
 from flexvpn_sim.models.implementation import Implementation, load_implementation
 from flexvpn_sim.models.secret import Secret
 from flexvpn_sim.models.values import Ledger
@@ -48,6 +54,15 @@ def changed(implementation: str, *, values: dict[str, float] | None = None, **ch
     return Implementation(profile.model_copy(update=update), Ledger())
 
 
+def credential(
+    name: str, algorithm: str = "rsa2048", der_bytes: int = 800, issuer: str = "CA", private_key: Secret | None = None
+) -> Credential:
+    """Return a certificate for an FQDN with its private key, or with a key that does not belong to it."""
+    key = Secret(f"key of {name}")
+    certificate = Certificate(Identity("fqdn", name), algorithm, der_bytes, issuer, algorithm, key)
+    return Credential((certificate,), private_key or key)
+
+
 def endpoint(
     side: str,
     implementation: str | Implementation = "strongswan",
@@ -62,6 +77,9 @@ def endpoint(
     dpd: DpdPolicy | None = None,
     cookie_threshold: int | None = None,
     fragmentation: bool = False,
+    forbids_fragmentation: bool = False,
+    authentication: Authentication = PRE_SHARED,
+    trusted: tuple[str, ...] = (),
     tunnels: tuple[TunnelPolicy, ...] = (),
     seed: int = 1,
     boots: int = 0,
@@ -77,12 +95,20 @@ def endpoint(
         (KeyEntry("peer", local_key, remote_key, identity=Identity("fqdn", names[other])),),
         lifetime_s,
         dpd,
+        authentication=authentication,
     )
     policy = child or ChildPolicy((PAPER_ESP,), 3600)
     tunnel = TunnelPolicy("Tunnel0", here, there, "profile", policy)
     policies = (IkePolicy("policy", ike_proposals),)
     told = EndpointPolicy(
-        side, policies, (profile,), (tunnel, *tunnels), fragmentation=fragmentation, cookie_threshold=cookie_threshold
+        side,
+        policies,
+        (profile,),
+        (tunnel, *tunnels),
+        fragmentation=fragmentation,
+        forbids_fragmentation=forbids_fragmentation,
+        cookie_threshold=cookie_threshold,
+        trusted=trusted,
     )
     if isinstance(implementation, str):
         implementation = Implementation(load_implementation(implementation), Ledger())
@@ -125,6 +151,8 @@ class Pair:
     log: list[Line] = field(default_factory=list)
     events: list[tuple[str, Event]] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
+    #: What each end did, by its name.
+    operations: dict[str, list[Operation]] = field(default_factory=lambda: {"left": [], "right": []})
     _agenda: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     _count: int = 0
 
@@ -174,6 +202,7 @@ class Pair:
                 )
         for job in step.works:
             self.steps.append(f"{end.name}: {job.step}")
+            self.operations[end.name] += job.operations
             self.at(
                 self.now + nanoseconds(self.work_s(job.step)),
                 lambda job=job: self._finish(end, job.token),
@@ -221,3 +250,26 @@ class Pair:
     def times_s(self, name: str, kind: str) -> list[float]:
         """Return when events of one kind happened at an end. [s]"""
         return [event.time_ns / NS_PER_S for who, event in self.events if who == name and event.kind == kind]
+
+
+def spi_pairs(pair: Pair, end: Endpoint) -> set[tuple[int, int]]:
+    """Return the inbound and outbound SPI of each Child SA of an end."""
+    return {(child.spi_in, child.spi_out) for child in pair.children(end)}
+
+
+def mirrored(pair: Pair) -> int:
+    """Return how many Child SAs both ends have: what is inbound for one is outbound for the other."""
+    return len(spi_pairs(pair, pair.left) & {(o, i) for i, o in spi_pairs(pair, pair.right)})
+
+
+def agree(pair: Pair, count: int = 1) -> bool:
+    """Return whether both ends have the same ``count`` IKE SAs and Child SAs and nothing else."""
+    ends = (pair.left, pair.right)
+    ike_spis = [{(sa.spi_i, sa.spi_r) for sa in end.sas.values()} for end in ends]
+    alive = all(sa.state is State.ESTABLISHED for end in ends for sa in end.sas.values())
+    return (
+        alive
+        and ike_spis[0] == ike_spis[1]
+        and len(ike_spis[0]) == count == mirrored(pair)
+        and ([len(pair.children(end)) for end in ends] == [count, count])
+    )
