@@ -54,10 +54,14 @@ class CostModel:
     profile: the router model.
     ledger: where every value that is used is noted.
     licence: a level of ``profile.licences``; the profile's default when not given.
+    hsec: whether the box has the export licence (HSECK9); without it ``profile.without_hsec`` holds.
     """
 
-    def __init__(self, profile: HardwareProfile, ledger: Ledger, licence: str | None = None) -> None:
+    def __init__(
+        self, profile: HardwareProfile, ledger: Ledger, licence: str | None = None, *, hsec: bool = False
+    ) -> None:
         self.profile = profile
+        self.hsec = hsec
         self.licence = profile.default_licence if licence is None else licence
         if self.licence not in profile.licences:
             raise unknown_name("licence level", self.licence, profile.licences, f"hardware profile '{profile.name}'")
@@ -92,7 +96,8 @@ class CostModel:
     def crypto_s(self, esp_bytes: Sizes, encryption: str, integrity: str) -> Floats:
         """Return the time to protect or check one ESP packet of ``esp_bytes`` and to do its I/O. [s]
 
-        On a core: the I/O, the cipher and the HMAC. On an offload engine: one time a packet and a byte, by cipher.
+        On a core: the I/O, the cipher and the HMAC. On an offload engine: one time a packet and a byte, by cipher; it
+        is not used for ``null`` encryption, whose HMAC is made on the packet core.
         An AEAD cipher passes over the bytes once, a cipher with an HMAC twice. All bytes of the packet are counted,
         so the header and the check value (24 to 60 bytes) are overstated.
 
@@ -102,6 +107,9 @@ class CostModel:
         encryption, integrity: names of `models.algorithms`; ``integrity`` is empty for none or with an AEAD cipher.
         """
         if self.profile.parameters.engine is not None:
+            if algorithms.encryption(encryption).name == "null":
+                call_s, byte_s = self._protection_s(encryption, integrity)
+                return call_s + byte_s * np.asarray(esp_bytes, dtype=np.float64)
             engine = f"parameters.engine.ciphers.{algorithms.encryption(encryption).name}"
             call_s = self._number(f"{engine}.call_ns") * 1e-9
             return call_s + self._number(f"{engine}.byte_ns") * 1e-9 * np.asarray(esp_bytes, dtype=np.float64)
@@ -124,6 +132,56 @@ class CostModel:
     def shaper_buffer_packets(self) -> int:
         """Waiting places of the licence's shaper."""
         return round(self._number("shaper.buffer_packets"))
+
+    @property
+    def hsec_bps(self) -> float | None:
+        """What may be encrypted, and again decrypted, without an HSEC licence; None: no limit. [bit/s]"""
+        if not self._limited_by_hsec:
+            return None
+        return self._number("without_hsec.crypto_bps_per_direction")
+
+    @property
+    def hsec_burst_bytes(self) -> float:
+        """What passes the limit of `hsec_bps` at once after a silence. [bytes]"""
+        own = self.profile.without_hsec
+        if own is not None and own.burst_bytes is None:
+            return self.shaper_burst_bytes
+        return self._number("without_hsec.burst_bytes")
+
+    @property
+    def tunnel_limit(self) -> tuple[int, str] | None:
+        """Most tunnels at a time and the name of that limit; None: no limit is known."""
+        limits: list[tuple[int, str]] = []
+        if self._limited_by_hsec:
+            most = round(self._number("without_hsec.tunnels"))
+            limits.append((most, f"platform limit of {most} tunnels (no HSEC licence)"))
+        if self.profile.limits.tunnels is not None:
+            most = round(self._number("limits.tunnels"))
+            limits.append((most, f"platform limit of {most} tunnels"))
+        return min(limits, default=None)
+
+    @property
+    def in_negotiation_limit(self) -> int | None:
+        """Most IKE SAs in negotiation of peers that began; None: the implementation decides."""
+        if self.profile.limits.in_negotiation is None:
+            return None
+        return round(self._number("limits.in_negotiation"))
+
+    def memory_share(self, tunnels: int) -> float | None:
+        """Return the share of the control plane's memory that so many tunnels take; None: it is not known."""
+        limits = self.profile.limits
+        if limits.memory_bytes is None or limits.session_bytes is None:
+            return None
+        return tunnels * self._number("limits.session_bytes") / self._number("limits.memory_bytes")
+
+    @property
+    def _limited_by_hsec(self) -> bool:
+        return self.profile.without_hsec is not None and not self.hsec
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether ESP runs on an offload engine; ``crypto_cores`` are its lanes then."""
+        return self.profile.architecture.io_crypto == "engine"
 
     @property
     def packet_core_buffer_packets(self) -> int:

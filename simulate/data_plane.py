@@ -20,7 +20,7 @@ from ..models.traffic import Flow
 from ..models.values import Value
 from .deployment import Deployment
 from .flows import SaStep, outbound_steps
-from .packet_path import LinkSpec, PacketPath, tunnel_path
+from .packet_path import Link, LinkSpec, PacketPath, Shaper, tunnel_path
 from .queues import QueueStatistics
 from .records import Row
 
@@ -127,7 +127,7 @@ def _direction(
     latency_s = np.full(times_s.size, math.nan)
     latency_s[numbers] = result.latency_s
     sent = np.zeros(times_s.size, np.bool_)
-    sent[numbers] = (result.dropped_at < 0) | (result.dropped_at >= _sender_stations(path, sender))
+    sent[numbers] = (result.dropped_at < 0) | (result.dropped_at >= _stations_to_encryption(path))
     observed = [
         QueueStatistics(
             f"{s.name} ({flow.name})",
@@ -145,9 +145,9 @@ def _direction(
     return _Outcome(spi, sent, latency_s, _wire_bytes(path, lengths), observed)
 
 
-def _sender_stations(path: PacketPath, sender: str) -> int:
+def _stations_to_encryption(path: PacketPath) -> int:
     """Return how many stations of the path a packet passes before it is encrypted and counted as sent."""
-    return sum(1 for s in path.stations if s.name in (f"{sender} packet core", f"{sender} crypto core"))
+    return next(place for place, station in enumerate(path.stations) if isinstance(station, Shaper | Link))
 
 
 def _wire_bytes(path: PacketPath, lengths: NDArray[np.int32]) -> NDArray[np.int64]:

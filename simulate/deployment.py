@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -63,11 +63,32 @@ class RouterPlan:
     translation: Translation
     implementation: Implementation
     cost: CostModel
+    #: What this router's IKEv2 is told to do: its configuration's translation with the limits of its platform.
+    policy: EndpointPolicy = field(init=False)
+
+    def __post_init__(self) -> None:
+        policy, limit = self.translation.policy, self.tunnel_limit
+        negotiating = policy.max_in_negotiation_incoming
+        self.policy = replace(
+            policy,
+            max_sessions=limit[0] if limit is not None else None,
+            max_in_negotiation_incoming=self.cost.in_negotiation_limit if negotiating is None else negotiating,
+        )
 
     @property
-    def policy(self) -> EndpointPolicy:
-        """What this router's IKEv2 is told to do."""
-        return self.translation.policy
+    def in_negotiation_limit(self) -> int:
+        """Most IKE SAs in negotiation of peers that began, by configuration, platform or implementation."""
+        limit = self.policy.max_in_negotiation_incoming
+        # Looked up and not read: an end that only initiates does not use it.
+        return round(self.implementation.profile.values.max_in_negotiation_incoming.value) if limit is None else limit
+
+    @property
+    def tunnel_limit(self) -> tuple[int, str] | None:
+        """Most peers with an IKE SA at a time, by configuration or platform, and the limit's name; None: no limit."""
+        limits = [limit for limit in (self.cost.tunnel_limit,) if limit is not None]
+        if self.config.max_sa is not None:
+            limits.append((self.config.max_sa, f"crypto ikev2 limit max-sa {self.config.max_sa}"))
+        return min(limits, default=None)
 
 
 @dataclass(slots=True)
@@ -93,6 +114,7 @@ def build(
     hardware: Mapping[str, HardwareProfile],
     implementations: Mapping[str, ImplementationProfile],
     licences: Mapping[str, str] | None = None,
+    hsec: Collection[str] = (),
     links: Mapping[str, LinkSettings] | None = None,
     initiator: str | None = None,
     stagger_s: float | None = None,
@@ -105,6 +127,7 @@ def build(
     configs: one configuration a router, in the order in which they start.
     hardware, implementations: the profile of every router by its name.
     licences: licence level by router; the profile's default otherwise.
+    hsec: routers with the export licence (HSECK9).
     links: access link by router.
     initiator: this router starts first in each of its tunnels; ``all``: every end starts at once.
     stagger_s: how much later the other end starts. [s]
@@ -121,11 +144,11 @@ def build(
         name = config.hostname
         profile = hardware[name]
         if not profile.ikev2.supported:
-            raise InputError(f"{profile.title} cannot run IKEv2: {profile.ikev2.reason}", f"--hardware {name}")
+            raise InputError(f"{profile.title} cannot run IKEv2: {profile.ikev2.reason}", f"hardware of {name}")
         implementation = Implementation(implementations[name], ledger)
         translation = to_ikev2(config, implementation)
         faults.extend(translation.faults)
-        cost = CostModel(profile, ledger, (licences or {}).get(name))
+        cost = CostModel(profile, ledger, (licences or {}).get(name), hsec=name in hsec)
         routers[name] = RouterPlan(name, config, translation, implementation, cost)
     graph = build_topology(configs, ledger, links)
     owners = address_owners(configs)

@@ -1,4 +1,4 @@
-"""Packets through the stations of a tunnel: cores, licence shaper, link. No packet is a SimPy event.
+"""Packets through the stations of a tunnel: cores, offload engines, licences, link. No packet is a SimPy event.
 
 A `PacketPath` is an ordered list of stations; `PacketPath.run` passes arrays of arrivals through it in blocks and
 returns the latency of every packet, where packets were dropped, and what each station did. Working memory is bounded
@@ -8,9 +8,11 @@ A station with several servers lets packets overtake. Its departures are sorted 
 order of arrival); those that a packet still to come might precede are held until the next block.
 
 What this leaves out: the two directions of a tunnel do not contend for the cores, and other tunnels of the same router
-do not either (a later version merges their arrivals); control traffic and rekeys; anti-replay; reassembly (a packet
-fragmented before encryption counts as delivered when its last fragment is); the sender's packet core pays for each
-fragment as for a packet of its own; the Don't Fragment bit; link-layer framing on the serialiser.
+do not either (a later version merges their arrivals), nor for the bits of a licence (`shared_limits` finds where they
+would); the limit without HSEC licence counts whole ESP packets, which IOS does not say; control traffic and rekeys;
+anti-replay; reassembly (a packet fragmented before encryption counts as delivered when its last fragment is); the
+sender's packet core pays for each fragment as for a packet of its own; the Don't Fragment bit; link-layer framing on
+the serialiser.
 """
 
 from __future__ import annotations
@@ -67,7 +69,10 @@ class LinkSpec:
 
 
 class PacketCosts(Protocol):
-    """What the path asks of a router's cost model. No core of its own for crypto: ``crypto_cores`` is 0."""
+    """What the path asks of a router's cost model. No core of its own for crypto: ``crypto_cores`` is 0.
+
+    With ``has_engine`` these are the lanes of an offload engine, which does nothing for ``null`` encryption.
+    """
 
     def packet_core_s(self, inner_bytes: Integers) -> Floats: ...
     def crypto_s(self, esp_bytes: Integers, encryption: str, integrity: str) -> Floats: ...
@@ -76,6 +81,12 @@ class PacketCosts(Protocol):
     def shaper_burst_bytes(self) -> float: ...
     @property
     def shaper_buffer_packets(self) -> int: ...
+    @property
+    def hsec_bps(self) -> float | None: ...
+    @property
+    def hsec_burst_bytes(self) -> float: ...
+    @property
+    def has_engine(self) -> bool: ...
     @property
     def packet_core_buffer_packets(self) -> int: ...
     @property
@@ -107,6 +118,15 @@ class Shaper:
 
 
 @dataclass(frozen=True, slots=True)
+class Policer:
+    """A token bucket on the bits of the ESP packet that lets nothing wait: the excess is dropped."""
+
+    name: str
+    rate_bps: float
+    burst_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A serialiser with a finite buffer, then loss and delay, drawn with these two keys."""
 
@@ -116,7 +136,7 @@ class Link:
     jitter_key: int
 
 
-Station = Servers | Shaper | Link
+Station = Servers | Shaper | Policer | Link
 
 
 class Packets(NamedTuple):
@@ -158,13 +178,14 @@ def _occupancy_s(station: Station, packets: Packets) -> Floats:
 class _Queue:
     """A station at work: what it carries from block to block."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Station, *, empty_buckets: bool) -> None:
         self.station = station
         self.servers = station.servers if isinstance(station, Servers) else 1
         self._tally = kernels.new_tally()
         self._waiting = np.empty(0)
         self._free = np.zeros(self.servers)
-        self._bucket = np.array([8.0 * station.burst_bytes if isinstance(station, Shaper) else 0.0, 0.0])
+        full_bits = 8.0 * station.burst_bytes if isinstance(station, Shaper | Policer) else 0.0
+        self._bucket = np.array([0.0 if empty_buckets else full_bits, 0.0])
         self._wire = np.zeros(3)
         self._held = NO_PACKETS
 
@@ -196,14 +217,15 @@ class _Queue:
     def _serve(self, packets: Packets, departures: Floats) -> float:
         """Fill in ``departures``; return the time before which no later arrival departs. [s]"""
         station = self.station
-        if isinstance(station, Shaper):
+        if isinstance(station, Shaper | Policer):
             self._waiting = kernels.shaper_station(
                 packets.at_s,
                 packets.bits(),
                 station.rate_bps,
                 8.0 * station.burst_bytes,
                 self._bucket,
-                station.buffer_packets,
+                # A shaper without a waiting place polices.
+                station.buffer_packets if isinstance(station, Shaper) else 0,
                 self._waiting,
                 departures,
                 self._tally,
@@ -223,8 +245,8 @@ class _Queue:
     def close(self) -> StationStats:
         """Let the queue run empty and return what the station did."""
         kernels.drain(self._waiting, self._tally)
-        shaper = isinstance(self.station, Shaper)
-        return StationStats.of(self.station.name, self.servers, self._tally, self._wire, serves=not shaper)
+        bucket = isinstance(self.station, Shaper | Policer)
+        return StationStats.of(self.station.name, self.servers, self._tally, self._wire, serves=not bucket)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -278,6 +300,7 @@ class PacketPath:
         *,
         numbers: Integers | None = None,
         block_packets: int = 65536,
+        empty_buckets: bool = False,
     ) -> PathResult:
         """Pass packets through all stations until the path is empty.
 
@@ -288,6 +311,7 @@ class PacketPath:
         numbers: the packets' own numbers for the random draws of links, all different, small; their places when not
             given.
         block_packets: packets taken at a time; decides memory and speed, never the result.
+        empty_buckets: token buckets are empty at time 0, as after long overload; else full, as after silence.
         """
         if times_s.size and (times_s[0] < 0.0 or np.any(times_s[1:] < times_s[:-1])):
             raise InputError("arrival times must not be negative and must not decrease")
@@ -295,7 +319,7 @@ class PacketPath:
         places = int(own.max(initial=-1)) + 1
         end_s = np.zeros(places)
         dropped_at = np.full(places, -1, np.int8)
-        queues = [_Queue(station) for station in self.stations]
+        queues = [_Queue(station, empty_buckets=empty_buckets) for station in self.stations]
 
         def advance(packets: Packets, until_s: float) -> None:
             for place, queue in enumerate(queues):
@@ -343,27 +367,31 @@ def tunnel_path(
 ) -> PacketPath:
     """Return the path of an ESP tunnel over IPv4, in one direction.
 
-    Stations: packet cores and crypto cores of the sender, its licence shaper (when there is one), the link, crypto
-    cores and packet cores of the receiver. A router without crypto cores encrypts on its packet cores. Encryption
-    parameters are those of `esp.esp_packet_bytes`, random ones those of `make_key`.
+    Stations: packet cores of the sender, its limit without HSEC licence, its crypto cores or offload engine, its
+    licence shaper, the link; limit, engine or crypto cores, and packet cores of the receiver. What a router does not
+    have is left out: one without crypto cores encrypts on its packet cores, and so does one with an engine when only
+    integrity is asked for (``null`` encryption, RFC 2410). Encryption parameters are those of `esp.esp_packet_bytes`,
+    random ones those of `make_key`.
     """
 
     def wire_bytes(inner: Integers) -> Integers:
         wire = esp.esp_packet_bytes(inner, encryption, integrity, mode=mode, nat_t=nat_t, gre_bytes=gre_bytes)
         return wire.astype(np.int64, copy=False)
 
-    def cores(router: PacketCosts, name: str) -> list[Station]:
+    def packet_core(router: PacketCosts, name: str) -> Station:
         def packet_s(inner: Integers, wire: Integers) -> Floats:
             own = router.packet_core_s(inner)
-            return own if router.crypto_cores else own + router.crypto_s(wire, encryption, integrity)
+            return own if _has_own_crypto(router, encryption) else own + router.crypto_s(wire, encryption, integrity)
 
-        stations: list[Station] = [
-            Servers(f"{name} packet core", packet_s, router.packet_cores, router.packet_core_buffer_packets)
-        ]
-        if router.crypto_cores:
+        return Servers(f"{name} packet core", packet_s, router.packet_cores, router.packet_core_buffer_packets)
+
+    def crypto(router: PacketCosts, name: str) -> list[Station]:
+        # The licence is checked before the work: what it drops costs no cryptography.
+        stations = _hsec_limit(router, name)
+        if _has_own_crypto(router, encryption):
             stations.append(
                 Servers(
-                    f"{name} crypto core",
+                    f"{name} crypto {'engine' if router.has_engine else 'core'}",
                     lambda _inner, wire: router.crypto_s(wire, encryption, integrity),
                     router.crypto_cores,
                     router.crypto_buffer_packets,
@@ -371,7 +399,7 @@ def tunnel_path(
             )
         return stations
 
-    stations = cores(sender, sender_name)
+    stations = [packet_core(sender, sender_name), *crypto(sender, sender_name)]
     shaper_bps = sender.shaper_bps()
     if shaper_bps is not None:
         name = f"{sender_name} licence shaper"
@@ -380,14 +408,30 @@ def tunnel_path(
     loss_key, jitter_key = (
         make_key(seed, name, purpose, replication=replication, draw=draw) for purpose in ("loss", "jitter")
     )
-    stations += [Link(name, link, loss_key, jitter_key), *reversed(cores(receiver, receiver_name))]
+    stations += [Link(name, link, loss_key, jitter_key), *crypto(receiver, receiver_name)]
+    stations.append(packet_core(receiver, receiver_name))
     longest = esp.max_inner_bytes(path_mtu, encryption, integrity, mode=mode, nat_t=nat_t, gre_bytes=gre_bytes)
     return PacketPath(tuple(stations), wire_bytes, longest)
 
 
+def _has_own_crypto(router: PacketCosts, encryption: str) -> bool:
+    return router.crypto_cores > 0 and not (router.has_engine and encryption == "null")
+
+
+def _hsec_limit(router: PacketCosts, name: str) -> list[Station]:
+    rate_bps = router.hsec_bps
+    if rate_bps is None:
+        return []
+    return [Policer(f"{name} HSEC limit {rate_bps / 1e6:g} Mbit/s", rate_bps, router.hsec_burst_bytes)]
+
+
 def bottleneck(result: PathResult) -> tuple[str, float]:
-    """Return the station with the highest utilisation, the first of equals, and that utilisation."""
-    busiest = max(result.stations, key=lambda station: station.utilisation)
+    """Return the station with the highest utilisation and that utilisation; of those within 1 % of it the first.
+
+    Behind a station that is full, equal ones look just as busy, or more so by the accidents of the first packet.
+    """
+    highest = max(station.utilisation for station in result.stations)
+    busiest = next(station for station in result.stations if station.utilisation >= 0.99 * highest)
     return busiest.name, busiest.utilisation
 
 

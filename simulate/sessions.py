@@ -126,6 +126,9 @@ def _reason(
     responder: TunnelEnd,
 ) -> str:
     spis = {spi for _, spi in tried}
+    rejections = [e for e in events if e["event"] == "rejected_by_admission" and e["router"] == responder.router]
+    if rejections and rejections[-1]["cause"]:
+        return _admission_sentence(deployment, rejections[-1], initiator, responder)
     refusals = [e for e in events if e["event"] == "refused" and e["router"] == responder.router]
     for event in refusals:
         # A refusal of IKE_SA_INIT keeps no SA and so has no SPI; the pair of routers tells it then.
@@ -133,11 +136,26 @@ def _reason(
             return _refusal_sentence(deployment, event, initiator, responder)
     for event in events:
         if event["event"] == "attempt_failed" and event["spi_local"] == deciding["spi_local"]:
+            if event["cause"] == "no answer" and rejections:
+                return _admission_sentence(deployment, rejections[-1], initiator, responder)
             return _failure_sentence(deployment, event, initiator, responder)
     closed = [e for e in events if e["event"] == "ike_closed" and e["cause"] != "replaced by a rekey"]
     if closed:
         return f"the tunnel came up and went down: {closed[-1]['cause']} at {closed[-1]['router']}"
+    if rejections and rejections[-1]["time_s"] > deciding["time_s"]:
+        return _admission_sentence(deployment, rejections[-1], initiator, responder)
     return f"the attempt of {initiator.router} had not ended when the run did"
+
+
+def _admission_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, responder: TunnelEnd) -> str:
+    """Return the sentence about a request that the responder's admission control dropped."""
+    plan = deployment.routers[responder.router]
+    if event["cause"]:
+        assert plan.tunnel_limit is not None
+        limit = plan.tunnel_limit[1]
+    else:
+        limit = f"admission of {plan.in_negotiation_limit} IKE SAs in negotiation at a time"
+    return f"{responder.router} did not answer {initiator.router}: {limit}"
 
 
 def _policy(deployment: Deployment, end: TunnelEnd) -> EndpointPolicy:

@@ -45,12 +45,16 @@ class Router:
     shaper_buffer_packets: int = 100
     packet_core_buffer_packets: int = 200
     crypto_buffer_packets: int = 200
+    hsec_bps: float | None = None
+    hsec_burst_bytes: float = 15_000.0
+    has_engine: bool = False
 
     def packet_core_s(self, inner_bytes: Integers) -> Floats:
         return 10e-6 + 1e-9 * inner_bytes.astype(np.float64)
 
     def crypto_s(self, esp_bytes: Integers, encryption: str, integrity: str) -> Floats:
-        assert (encryption, integrity) == tuple(PAPER.values())
+        assert encryption in (PAPER["encryption"], "null")
+        assert integrity == PAPER["integrity"]
         return 5e-6 + 10e-9 * esp_bytes.astype(np.float64)
 
     def shaper_bps(self) -> float | None:
@@ -98,16 +102,85 @@ def test_a_router_without_licence_limit_has_no_shaper_and_one_without_crypto_cor
     assert result.stations[0].service_s == pytest.approx(31.24e-6)
 
 
+def test_an_engine_is_used_behind_the_packet_core_and_in_front_of_it_at_the_other_end() -> None:
+    boxes = [Router(crypto_cores=2, licence_bps=None, hsec_bps=85e6, has_engine=True) for _ in range(2)]
+    assert [station.name for station in path(*boxes).stations] == [
+        "HQ packet core",
+        "HQ HSEC limit 85 Mbit/s",
+        "HQ crypto engine",
+        "link HQ-BR1",
+        "BR1 HSEC limit 85 Mbit/s",
+        "BR1 crypto engine",
+        "BR1 packet core",
+    ]
+    lanes = [station.servers for station in path(*boxes).stations if isinstance(station, Servers)]
+    assert lanes == [1, 2, 2, 1]
+
+
+def test_null_encryption_does_not_use_the_engine_but_its_hmac_costs_the_packet_core() -> None:
+    """1400 bytes and a header of 20 + 8, 2 and padding to 4, and 32 of HMAC-SHA-512-256: 1464 bytes on the wire."""
+    box = Router(crypto_cores=2, licence_bps=None, has_engine=True)
+    result = path(box, box, encryption="null").run(np.array([0.0]), np.array([1400]))
+    assert [station.name for station in result.stations] == ["HQ packet core", "link HQ-BR1", "BR1 packet core"]
+    wire = int(esp.esp_packet_bytes(1400, "null", PAPER["integrity"]))
+    assert result.stations[0].service_s == pytest.approx(11.4e-6 + 5e-6 + wire * 10e-9)
+    assert [s.name for s in path(Router(licence_bps=None), encryption="null").stations][1] == "HQ crypto core"
+
+
+def test_waiting_for_an_engine_of_several_lanes_is_that_of_m_d_c() -> None:
+    """Cosmetatos (1975): Wq(M/D/c) = Wq(M/M/c) / 2 * (1 + (1 - r)(c - 1)(sqrt(4 + 5 c) - 2) / (16 r c)), within 2 %.
+
+    The packet core in front has so many cores that nothing waits there, so arrivals at the engine stay Poisson.
+    """
+    lanes, load = 3, 0.85
+    box = Router(packet_cores=64, crypto_cores=lanes, licence_bps=None, has_engine=True, crypto_buffer_packets=-1)
+    service_s = 19.84e-6
+    times_s, lengths = packets(rate_pps=load * lanes / service_s, stop_s=8.0)
+    engine = path(box, Router(64, 64), link=LinkSpec(1e12, 0.0)).run(times_s, lengths).stations[1]
+    offered = load * lanes
+    terms = [offered**k / math.factorial(k) for k in range(lanes)]
+    last = offered**lanes / math.factorial(lanes) / (1 - load)
+    exponential_s = last / (sum(terms) + last) * service_s / (lanes * (1 - load))
+    correction = 1 + (1 - load) * (lanes - 1) * (math.sqrt(4 + 5 * lanes) - 2) / (16 * load * lanes)
+    assert engine.name == "HQ crypto engine"
+    assert engine.mean_waiting_s == pytest.approx(exponential_s / 2 * correction, rel=0.03)
+
+
+def test_the_limit_without_hsec_lets_a_burst_and_then_its_rate_pass_and_holds_nothing_up() -> None:
+    """A bucket of 10 packets, filled again at 1000 packets a second; 2000 a second come for a second."""
+    bits = 8 * 1484
+    limited = Router(licence_bps=None, hsec_bps=1000 * bits, hsec_burst_bytes=10 * 1484)
+    times_s, lengths = packets("constant", rate_pps=2000.0, stop_s=1.0)
+    result = path(limited).run(times_s, lengths)
+    limit = result.stations[1]
+    assert limit.accepted == pytest.approx(1000 + 10, abs=1)
+    assert limit.drops == np.count_nonzero(result.dropped_at == 1) == times_s.size - limit.accepted
+    assert limit.waiting_s == limit.service_s == 0.0
+    # After the burst every second packet passes.
+    assert np.mean(result.dropped_at[-500:] == 1) == pytest.approx(0.5, abs=0.01)
+    free = path(Router(licence_bps=None)).run(times_s, lengths).latency_s
+    kept = result.dropped_at < 0
+    np.testing.assert_allclose(result.latency_s[kept], free[kept], rtol=1e-12)
+    after_overload = path(limited).run(times_s, lengths, empty_buckets=True).stations[1]
+    assert after_overload.accepted == pytest.approx(1000, abs=1)
+
+
+def test_a_packet_longer_than_the_burst_never_passes_the_limit() -> None:
+    limited = Router(licence_bps=None, hsec_bps=85e6, hsec_burst_bytes=1483)
+    assert path(limited).run(np.array([0.0, 100.0]), np.array([1400, 1400])).delivered == 0
+
+
 @pytest.mark.parametrize("cores", [1, 3])
 def test_block_size_changes_no_bit(cores: int) -> None:
     """Loss, jitter, drops, fragments, and packets that overtake each other on several cores."""
     times_s, lengths = packets("imix", rate_pps=25_000.0, stop_s=0.4)
     lengths[::7] = 4000
     link = LinkSpec(200e6, 0.003, jitter_s=0.001, loss=0.01, buffer_packets=50)
-    tunnel = path(Router(cores, cores), Router(cores, cores), link=link)
+    tunnel = path(Router(cores, cores), Router(cores, cores, hsec_bps=40e6), link=link)
     whole = tunnel.run(times_s, lengths, block_packets=10**9)
     assert sum(station.drops for station in whole.stations) > 100
     assert whole.stations[3].lost > 10
+    assert whole.stations[4].drops > 10
     for block_packets in (1000, 77, 1) if cores == 3 else (4096,):
         assert_same(tunnel.run(times_s, lengths, block_packets=block_packets), whole)
 
@@ -166,6 +239,11 @@ def test_times_at_the_stations_add_up_to_the_latency() -> None:
         (Router(crypto_cores=4, licence_bps=None), Router(crypto_cores=3), 1e10, "HQ packet core", 1 / 11.4e-6),
         (Router(4, 4, None), Router(2, 2), 1e10, "BR1 crypto core", 2 / 19.84e-6),
         (Router(), Router(), 20e6, "link HQ-BR1", 20e6 / (8 * 1484)),
+        (Router(1, 3, None, has_engine=True), Router(2, 4), 1e10, "HQ packet core", 1 / 11.4e-6),
+        (Router(4, 3, None, has_engine=True), Router(4, 4), 1e10, "HQ crypto engine", 3 / 19.84e-6),
+        (Router(4, 4, None), Router(4, 2, has_engine=True), 1e10, "BR1 crypto engine", 2 / 19.84e-6),
+        (Router(hsec_bps=40e6), Router(), 1e9, "HQ HSEC limit 40 Mbit/s", 40e6 / (8 * 1484)),
+        (Router(licence_bps=None), Router(hsec_bps=85e6), 1e9, "BR1 HSEC limit 85 Mbit/s", 85e6 / (8 * 1484)),
     ],
 )
 def test_saturated_path_delivers_the_capacity_of_its_slowest_station(
