@@ -90,7 +90,10 @@ def title(result: Result, session: Row, packets: list[Row]) -> str:
         offered, no_sa, sent, delivered = (
             sum(row[name] for row in packets) for name in ("offered", "no_sa", "sent", "delivered")
         )
-        what += f"; of {offered:,} packets {no_sa:,} found no SA, {sent - delivered:,} were lost on the way"
+        what += f"; of {offered:,} packets {no_sa:,} found no SA, "
+        full = offered - no_sa - sent
+        what += f"{full:,} were dropped by the sender, " if full else ""
+        what += f"{sent - delivered:,} were lost on the way"
     return what
 
 
@@ -121,7 +124,7 @@ def bin_edges_s(ended_s: float) -> list[float]:
 def _counts(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None:
     edges_s = bin_edges_s(ended_s)
     width_s = [b - a for a, b in pairwise(edges_s)]
-    totals = {name: [0] * len(width_s) for name in ("sent", "delivered", "no_sa")}
+    totals = {name: [0] * len(width_s) for name in ("offered", "sent", "delivered", "no_sa")}
     for row in packets:
         place = min(int(row["time_s"] / edges_s[1] + 1e-9), len(width_s) - 1)
         for name, counts in totals.items():
@@ -130,18 +133,25 @@ def _counts(ax: Axes, packets: list[Row], ended_s: float, unit_s: float) -> None
     edges = [edge / unit_s for edge in edges_s]
     ax.stairs(rates["sent"], edges, fill=True, color=PALE, label="sent, both directions")
     ax.stairs(rates["delivered"], edges, baseline=None, color=BLACK, linewidth=1.2, label="delivered")
-    dropped = [n for n, rate in enumerate(rates["no_sa"]) if rate]
-    ax.plot(
-        [(edges[n] + edges[n + 1]) / 2 for n in dropped],
-        [rates["no_sa"][n] for n in dropped],
-        color=VERMILION,
-        marker="v",
-        markersize=5,
-        linestyle="none",
-        clip_on=False,
-        label="dropped, no SA",
-    )
-    ax.set_ylim(0, 1.2 * max(max(rate) for rate in rates.values()) or 1.0)
+    full = [o - n - s for o, n, s in zip(rates["offered"], rates["no_sa"], rates["sent"], strict=True)]
+    middles = [(a + b) / 2 for a, b in pairwise(edges)]
+    for dropped, marker, colour, label in (
+        (rates["no_sa"], "v", VERMILION, "dropped, no SA"),
+        (full, "x", ORANGE, "dropped by the sender"),
+    ):
+        points = [(x, y) for x, y in zip(middles, dropped, strict=True) if y > 0]
+        # An empty line breaks matplotlib's layout of the page.
+        if points:
+            ax.plot(
+                *zip(*points, strict=True),
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linestyle="none",
+                clip_on=False,
+                label=label,
+            )
+    ax.set_ylim(0, 1.2 * max(max(rate) for rate in (rates["sent"], rates["no_sa"], full)) or 1.0)
     ax.set_ylabel("packets/s")
 
 
