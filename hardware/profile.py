@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -110,6 +110,9 @@ class WithoutHsec(_Strict):
     """What a box may encrypt without the export licence (HSECK9); a profile that lacks this needs no such licence."""
 
     crypto_bps_per_direction: Amount = Field(description="encrypted, and again decrypted; the excess is dropped")
+    burst_bytes: Amount | None = Field(
+        default=None, description="what may pass at once after a silence; missing: the burst of the licence's shaper"
+    )
     tunnels: Count
 
 
@@ -352,6 +355,12 @@ class HardwareProfile(_Strict):
         """Return every sourced number by its dotted path, for instance ``parameters.modexp.k_fs``."""
         return {".".join(location): value for location, value in located(self)}
 
+    def sample(self, n: int, seed: int) -> list[HardwareProfile]:
+        """Return ``n`` parameter sets drawn from ranges and correlations; see `hardware.uncertainty`."""
+        from .uncertainty import sample
+
+        return sample(self, n, seed)
+
     def with_values(self, values: Mapping[str, Value]) -> Self:
         """Return the profile with the values at these dotted paths replaced. Raises KeyError for an unknown path."""
         known = {".".join(location): location for location, _ in located(self)}
@@ -369,6 +378,16 @@ class HardwareProfile(_Strict):
         """The profile's content as a hash, for manifests; it changes with any number, source or note."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def count_fields(model: type[BaseModel]) -> set[str]:
+    """Return the names of the fields of a part of a profile that count something: whole numbers."""
+    found = set()
+    for name, field in model.model_fields.items():
+        marks = [*field.metadata, *(m for arm in get_args(field.annotation) for m in getattr(arm, "__metadata__", ()))]
+        if any(getattr(mark, "func", None) is _whole for mark in marks):
+            found.add(name)
+    return found
 
 
 def _replaced(node: Any, tree: Any) -> Any:

@@ -21,6 +21,7 @@ from ..models.errors import InputError, unknown_name
 from ..models.values import RECOLLECTION, Value
 from ..models.yaml_input import load_yaml, place, read_yaml, validate
 from .profile import HardwareProfile, Scale, Source, SourceFile, located
+from .profile_checks import check_algorithms, check_units
 
 #: Quantiles of a normal distribution that `Value.range` states, in standard deviations: 5 % and 95 %.
 RANGE_SD = 1.645
@@ -71,8 +72,16 @@ def load_profile(name: str, search: Sequence[Path] = ()) -> HardwareProfile:
             raise unknown_name("hardware profile", name, known)
         path = known[name]
     document, chain = _merged(path, search, ())
-    profile = validate(document, HardwareProfile, path)
+    profile = _valid(document, path)
     _check_sources(profile, chain)
+    return profile
+
+
+def _valid(document: Any, path: Path) -> HardwareProfile:
+    """Return the profile of a merged document; faults are told with the line of ``path``."""
+    profile = validate(document, HardwareProfile, path)
+    check_units(profile, path)
+    check_algorithms(profile, path)
     return profile
 
 
@@ -81,18 +90,17 @@ def _merged(path: Path, search: Sequence[Path], children: tuple[Path, ...]) -> t
     document = load_yaml(path)
     if not isinstance(document, dict) or "extends" not in document:
         return document, (path,)
-    where = place(path, ("extends",))
     base = document.pop("extends")
     known = _profile_files(search)
     if not isinstance(base, str) or base not in known:
-        raise unknown_name("hardware profile", str(base), known, where)
+        raise unknown_name("hardware profile", str(base), known, place(path, ("extends",)))
     line = (*children, path)
     if known[base].resolve() in {child.resolve() for child in line}:
-        raise InputError(f"extends: '{base}' extends itself", where)
+        raise InputError(f"extends: '{base}' extends itself", place(path, ("extends",)))
     below, chain = _merged(known[base], search, line)
     if not children and known[base] != path:
         # Faults of the base are told with the base's file and line; what is left is the child's.
-        validate(below, HardwareProfile, known[base])
+        _valid(below, known[base])
     if "scale" in document:
         scale = validate(document.pop("scale"), Scale, path, ("scale",))
         below = _scaled(below, scale, base, ())

@@ -5,20 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+import flexvpn_sim.hardware as hardware
+from flexvpn_sim.hardware.cost import CostModel
+from flexvpn_sim.hardware.profile import HardwareProfile
 from flexvpn_sim.hardware.profile_files import load_profile, load_sources, profile_names
-from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS
+from flexvpn_sim.hardware.uncertainty import correlation_factors
+from flexvpn_sim.models.algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, KEMS, PRFS, SIGNATURES
 from flexvpn_sim.models.errors import InputError
-from flexvpn_sim.models.values import Value
+from flexvpn_sim.models.ikev2.operations import Protect
+from flexvpn_sim.models.values import Ledger, Value
 
 UNITS = {"_fs": "fs", "_ns": "ns", "_us": "us", "_bits": "bit", "_bytes": "bytes", "_packets": "packets"}
 
 
+SHIPPED = Path(hardware.__path__[0]) / "profiles"
+
+#: Measured on the testbed of their base, with another library for MODP groups and RSA.
+SAME_MACHINE = {"linux-strongswan-gmp", "linux-strongswan-gmp-short"}
+
+
 @pytest.fixture
 def shipped_text() -> str:
-    import flexvpn_sim.hardware as package
-
-    return (Path(package.__path__[0]) / "profiles" / "isr4321.yaml").read_text()
+    return (SHIPPED / "isr4321.yaml").read_text()
 
 
 def write(folder: Path, text: str, name: str = "mine.yaml") -> str:
@@ -44,6 +54,10 @@ def test_every_algorithm_that_ike_can_negotiate_has_a_cost(name: str) -> None:
     assert set(parameters.symmetric.hashes) == set(parameters.symmetric.hmacs)
     groups = {g.name for g in GROUPS.values()}
     assert set(parameters.modexp.exponent_bits) | set(parameters.ecdh.ratios) == groups
+    assert set(parameters.signatures) == {s.name for s in SIGNATURES.values() if s.kind in ("ecdsa", "eddsa")}
+    assert set(parameters.mldsa.ratios) == {s.name for s in SIGNATURES.values() if s.kind == "mldsa"}
+    assert set(parameters.mlkem.ratios) == set(KEMS)
+    assert parameters.engine is None or set(parameters.engine.ciphers) == set(parameters.symmetric.ciphers)
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -59,6 +73,60 @@ def test_every_source_is_used_by_a_shipped_profile() -> None:
     assert set(load_sources()) == used - {"recollection"}
 
 
+@pytest.mark.parametrize("name", profile_names())
+def test_no_profile_takes_over_what_was_published_or_measured_for_another_box(name: str) -> None:
+    """A number of another box is assumed for this one; only standards hold for all."""
+    own = YAML(typ="safe").load((SHIPPED / f"{name}.yaml").read_text())
+    if "extends" not in own or name in SAME_MACHINE:
+        return
+    base = load_profile(own["extends"])
+    assert load_profile(name).title != base.title
+    below = base.values()
+    taken = {
+        path: value
+        for path, value in load_profile(name).values().items()
+        if value.kind in ("published", "measured") and value == below.get(path) and not value.source.startswith("rfc-")
+    }
+    given = {path for path in taken if _given(own, path)}
+    assert set(taken) == given
+
+
+def _given(document: object, path: str) -> bool:
+    """Whether the file itself holds the value at this path; a key may hold a dot (a licence ``2.5g``)."""
+    if not path:
+        return True
+    if not isinstance(document, dict):
+        return False
+    return any(
+        _given(inner, path[len(str(key)) + 1 :]) for key, inner in document.items() if f"{path}.".startswith(f"{key}.")
+    )
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_profile_samples_and_its_correlations_hold_together(name: str) -> None:
+    profile = load_profile(name)
+    for paths, factor in correlation_factors(profile):
+        assert len(set(paths)) == len(paths) == len(factor)
+    for drawn in profile.sample(3, seed=1):
+        assert drawn.architecture.packet_cores.value >= 1
+        assert all(value.value >= 0 for value in drawn.values().values())
+
+
+@pytest.mark.parametrize("name", [name for name in profile_names() if not name.startswith("linux-")])
+def test_assumed_speeds_of_the_same_silicon_err_together(name: str) -> None:
+    stated = {pattern for correlation in load_profile(name).correlations for pattern in correlation.values}
+    assert {"parameters.modexp.k_fs", "parameters.symmetric.*.*.byte_ns", "parameters.control.*"} <= stated
+
+
+@pytest.mark.parametrize("name", [name for name in profile_names() if name.startswith(("isr", "asr", "c8", "csr"))])
+def test_every_speed_of_a_router_is_assumed_because_none_is_published(name: str) -> None:
+    values = load_profile(name).values()
+    kinds = {path: value.kind for path, value in values.items() if path.startswith("parameters.")}
+    assert {path for path, kind in kinds.items() if kind != "assumed"} == {
+        "parameters.modexp.exponent_bits.modp2048s256"
+    }
+
+
 def test_isr4321_has_one_packet_core_and_one_core_for_io_and_crypto() -> None:
     architecture = load_profile("isr4321").architecture
     assert (architecture.packet_cores.value, architecture.crypto_cores.value) == (1, 1)
@@ -72,14 +140,6 @@ def test_isr4321_is_licensed_for_50_and_100_megabit_and_limited_without_hsec() -
     assert profile.without_hsec is not None
     assert profile.without_hsec.crypto_bps_per_direction.value == 85e6
     assert profile.without_hsec.tunnels.value == 225
-
-
-def test_every_speed_of_the_isr4321_is_assumed_because_none_is_published() -> None:
-    values = load_profile("isr4321").values()
-    kinds = {path: value.kind for path, value in values.items() if path.startswith("parameters.")}
-    assert {path for path, kind in kinds.items() if kind != "assumed"} == {
-        "parameters.modexp.exponent_bits.modp2048s256"
-    }
 
 
 def test_unknown_profile_name_is_answered_with_the_nearest_one() -> None:
@@ -212,3 +272,106 @@ def test_values_are_replaced_by_their_path_and_nothing_else_changes() -> None:
     assert changed.values() == profile.values() | {"parameters.ecdh.p256_us": new, "licences.default": new}
     with pytest.raises(KeyError):
         profile.with_values({"parameters.ecdh.p257_us": new})
+
+
+# -- Limits and licences ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in profile_names() if load_profile(name).ikev2.supported])
+def test_limits_without_hsec_are_those_of_isr_g2_and_isr_4000_alone(name: str) -> None:
+    limit = load_profile(name).without_hsec
+    assert (limit is not None) == name.startswith("isr")
+    if limit is not None:
+        assert (limit.crypto_bps_per_direction.value, limit.tunnels.value) == (85e6, 225)
+        assert limit.tunnels.kind == ("assumed" if name in ("isr4221",) else "published")
+
+
+def test_virtual_routers_start_with_the_level_that_captures_show() -> None:
+    for name, level_bps in (("csr1000v-1vcpu", 1e6), ("csr1000v-8vcpu", 1e6), ("c8000v", 10e6)):
+        unlicensed = load_profile(name).licences["unlicensed"]
+        assert unlicensed is not None
+        assert (unlicensed.value, unlicensed.kind) == (level_bps, "published")
+    csr = {"unlicensed", "10m", "50m", "100m", "250m", "500m", "1g", "2.5g", "5g", "10g"}
+    assert set(load_profile("csr1000v-4vcpu").licences) == csr
+
+
+@pytest.mark.parametrize("name", ["isr1841", "isr2811"])
+def test_first_generation_isr_is_there_to_be_refused_with_the_reason(name: str) -> None:
+    support = load_profile(name).ikev2
+    assert not support.supported
+    assert "ISR G2" in support.reason and "15.2(4)M1" in support.reason
+
+
+# -- Bad input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "message"),
+    [
+        ("{value: 670, unit: us,", "{value: 670, unit: ms,", "message_us", "found 'ms', 'us' is needed"),
+        ("{value: 670, unit: us,", "{value: 670,", "message_us", "message_us.unit: has none, 'us' is needed"),
+        ("{value: 1430, unit: fs,", "{value: 1430, unit: parsec,", "k_fs", "found 'parsec', 'fs' is needed"),
+        ("{value: 50.0e+6, unit: bit/s,", "{value: 50.0e+6, unit: Mbit/s,", "  default: {", "'bit/s' is needed"),
+        ("{value: 724, unit: bit,", "{value: 724, unit: bytes,", "modp2048:", "'bit' is needed"),
+        ("{value: 0.2, kind", "{value: 0.2, unit: us, kind", "drift", "a number without unit is needed"),
+        ("{value: 670,", "{value: -670,", "message_us", "message_us"),
+        (
+            "range: [200, 2200]",
+            "range: [700, 2200]",
+            "message_us",
+            "value 670.0 lies outside its range 700.0 to 2200.0",
+        ),
+        ("source: tac-217135}", "source: tac-217153}", "packet_cores", "did you mean 'tac-217135'"),
+        ("kind: published, source: tac-217135}", "kind: published}", "packet_cores", "source: Field required"),
+        ("      aes-cbc-128:", "      aes-cbd-128:", "aes-cbd-128", "'aes-cbd-128', did you mean 'aes-cbc-128'?"),
+        ("      modp3072:", "      modp3027:", "modp3027", "unknown MODP group 'modp3027', did you mean 'modp3072'?"),
+        ("      ecp384:", "      epc384:", "epc384", "unknown curve 'epc384', did you mean 'ecp384'?"),
+        ("    ecdsa384:", "    edcsa384:", "edcsa384", "did you mean 'ecdsa384'?"),
+        ("      mlkem768:", "      mlkem786:", "mlkem786", "unknown key encapsulation 'mlkem786', did you mean"),
+        ("      mldsa65:", "      mldsa56:", "mldsa56", "did you mean 'mldsa65'?"),
+        ("      sha256:", "      sha265:", "sha265", "unknown hash function 'sha265', did you mean 'sha256'?"),
+    ],
+)
+def test_bad_numbers_and_names_are_refused_with_file_and_line(
+    tmp_path: Path, shipped_text: str, old: str, new: str, key: str, message: str
+) -> None:
+    text = shipped_text.replace(old, new, 1)
+    assert text != shipped_text
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as refused:
+        load_profile(path)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.where == f"{path}:{line_of(text, key)}"
+
+
+def test_unknown_cipher_of_an_engine_is_refused_with_its_line(tmp_path: Path) -> None:
+    text = (SHIPPED / "isr2911.yaml").read_text().replace("      aes-gcm-256:", "      aes-gcm-265:")
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match="did you mean 'aes-gcm-256'") as refused:
+        load_profile(path)
+    assert refused.value.where == f"{path}:{line_of(text, 'aes-gcm-265')}"
+
+
+def test_an_algorithm_without_a_cost_is_refused_by_name_when_it_is_used(tmp_path: Path, shipped_text: str) -> None:
+    start = shipped_text.index("      3des:")
+    text = shipped_text[:start] + shipped_text[shipped_text.index("      des:") :]
+    profile = load_profile(write(tmp_path, text))
+    model = CostModel(profile, Ledger())
+    assert model.operation_s(Protect("aes-cbc-128", "sha1", 64)) > 0
+    with pytest.raises(InputError, match=r"'isr4321': has no value for parameters\.symmetric\.ciphers\.3des"):
+        model.operation_s(Protect("3des", "sha1", 64))
+
+
+def test_fault_of_a_base_is_told_with_the_line_of_the_base(tmp_path: Path, shipped_text: str) -> None:
+    text = shipped_text.replace("{value: 670, unit: us,", "{value: 670, unit: ms,")
+    base = write(tmp_path, text, "base.yaml")
+    child = write(tmp_path, "extends: base\nname: child\ntitle: Child\n", "child.yaml")
+    with pytest.raises(InputError, match="'us' is needed") as refused:
+        load_profile(child, [tmp_path])
+    assert refused.value.where == f"{base}:{line_of(text, 'message_us')}"
+
+
+def test_a_profile_loads_the_same_for_every_copy_of_the_model() -> None:
+    profile = load_profile("asr1001-x")
+    assert HardwareProfile.model_validate(profile.model_dump()) == profile
