@@ -131,12 +131,18 @@ def run(
     initiator: Annotated[
         str | None, typer.Option(metavar="ROUTER", help="Router that starts first; 'all': every end at once.")
     ] = None,
+    hsec: Annotated[
+        list[str] | None, typer.Option(metavar="ROUTER", help="Router with the HSEC licence; '*': all of them.")
+    ] = None,
     profiles: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Folder with hardware profiles of your own.")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Result directory.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     esp: Annotated[bool | None, typer.Option(help="ESP latency and throughput curves (default: only with -o).")] = None,
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Parameter sets drawn from the hardware's ranges, for bands of ignorance.")
+    ] = 0,
     traffic: Annotated[bool, typer.Option(help="Packets over the tunnels.")] = True,
 ) -> None:
     """Simulate a deployment: exit code 0 when every tunnel is up at the end, 1 when one is not."""
@@ -154,9 +160,11 @@ def run(
             hardware=_pairs(hardware or [], "--hardware"),
             implementation=_pairs(implementation or [], "--implementation"),
             initiator=initiator,
+            hsec=hsec or [],
             traffic=traffic,
             esp=esp if esp is not None else output is not None,
             profiles=tuple(str(p) for p in profiles or []),
+            samples=samples,
             progress=progress,
         )
         if output is not None:

@@ -2,7 +2,9 @@
 
 Each point offers Poisson arrivals of one packet length (or a mix) to the stations of the tunnel, sender to receiver.
 Quantiles are means over replications with a 95 % confidence interval (Student's t); the first fifth of the packets is
-warm-up and not counted. What this leaves out: the reverse direction is idle, see ``simulate/packet_path.py``.
+warm-up and not counted. Where parameter sets are drawn, each meets the arrivals of the first replication at the same
+offered rate, and ``low`` and ``high`` are the 5 % and 95 % quantiles over the sets. What this leaves out: the reverse
+direction is idle, see ``simulate/packet_path.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ..simulate.deployment import Deployment
 from ..simulate.kernels import FlowArrivals
 from ..simulate.packet_path import PacketPath, PathResult, bottleneck, saturation_pps, tunnel_path
 from ..simulate.records import Row
+from .bands import band
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,10 +40,18 @@ LATENCY_COLUMNS: dict[str, str] = {
     "propagation_s": "float64",
     "p50_s": "float64",
     "p50_ci_s": "float64",
+    "p50_low_s": "float64",
+    "p50_high_s": "float64",
     "p95_s": "float64",
     "p95_ci_s": "float64",
+    "p95_low_s": "float64",
+    "p95_high_s": "float64",
     "p99_s": "float64",
     "p99_ci_s": "float64",
+    "p99_low_s": "float64",
+    "p99_high_s": "float64",
+    "loss_low": "float64",
+    "loss_high": "float64",
     "bottleneck": "str",
     "utilisation": "float64",
 }
@@ -51,6 +62,8 @@ THROUGHPUT_COLUMNS: dict[str, str] = {
     "packet_bytes": "int64",
     "esp_bytes": "int64",
     "throughput_bps": "float64",
+    "throughput_low_bps": "float64",
+    "throughput_high_bps": "float64",
     "throughput_pps": "float64",
     "wire_bps": "float64",
     "bottleneck": "str",
@@ -120,6 +133,8 @@ def _offer(
     packets: int,
     replication: int,
     kind: Kind = "poisson",
+    *,
+    overload: bool = False,
 ) -> tuple[PathResult, NDArray[np.int32]]:
     what: dict[str, Any] = (
         {"kind": kind, "packet_bytes": size} if isinstance(size, int) else {"kind": "imix", "mix": size}
@@ -128,7 +143,8 @@ def _offer(
     flow = Flow(f"esp study {size}", "sender", "receiver", rate_pps=rate_pps, stop_s=packets / rate_pps, **what)
     arrivals = FlowArrivals(flow, deployment.seed, replication=replication, draw=deployment.draw)
     times_s, lengths = arrivals.take(packets / rate_pps)
-    return path.run(times_s, lengths), lengths
+    # A full bucket would outlast the warm-up: a limit that is sampled four times a second forgives seconds of excess.
+    return path.run(times_s, lengths, empty_buckets=overload), lengths
 
 
 def latency_rows(
@@ -138,18 +154,46 @@ def latency_rows(
     sizes: Sequence[int | str] = LATENCY_SIZES,
     loads: Sequence[float] = LOADS,
     packets: int = PACKETS,
+    draws: Sequence[Deployment] = (),
     progress: Callable[[], None] | None = None,
 ) -> list[Row]:
-    """Return latency and loss at every load, for each packet length. Rows of the latency table."""
+    """Return latency and loss at every load, for each packet length. Rows of the latency table.
+
+    ``draws``: the deployment by parameter set, for the bands; without any these are nan.
+    """
     rows = []
+    drawn_paths = [study_path(one, choice) for one in draws]
     for size in sizes:
         path = study_path(deployment, choice)
         limit_pps = capacity_pps(path, size)
         for load in loads:
-            rows.append(_latency_row(deployment, choice, size, load, load * limit_pps, packets))
+            rate_pps = load * limit_pps
+            row = _latency_row(deployment, choice, size, load, rate_pps, packets)
+            rows.append(row | _latency_band(deployment, drawn_paths, size, rate_pps, packets))
             if progress is not None:
                 progress()
     return rows
+
+
+def _latency_band(
+    deployment: Deployment, paths: Sequence[PacketPath], size: int | str, rate_pps: float, packets: int
+) -> Row:
+    """Return the columns of the bands: quantiles of the latency and loss over parameter sets, at one offered rate."""
+    measured = np.empty((len(paths), 4))
+    for place, path in enumerate(paths):
+        result, lengths = _offer(deployment, path, size, rate_pps, packets, 0)
+        kept = result.dropped_at < 0
+        late = kept.copy()
+        late[: lengths.size // 5] = False
+        latency_s = result.latency_s[late]
+        measured[place, :3] = np.quantile(latency_s, (0.5, 0.95, 0.99)) if latency_s.size else math.nan
+        measured[place, 3] = 1.0 - np.count_nonzero(late) / (kept.size - lengths.size // 5)
+    row: Row = {}
+    for column, name in enumerate(("p50", "p95", "p99", "loss")):
+        unit = "" if name == "loss" else "_s"
+        low, high = band(measured[:, column])
+        row |= {f"{name}_low{unit}": low, f"{name}_high{unit}": high}
+    return row
 
 
 def _latency_row(
@@ -161,7 +205,7 @@ def _latency_row(
     busiest: tuple[str, float] = ("", -1.0)
     for replication in range(REPLICATIONS):
         path = study_path(deployment, choice, replication)
-        result, lengths = _offer(deployment, path, size, rate_pps, packets, replication)
+        result, lengths = _offer(deployment, path, size, rate_pps, packets, replication, overload=load > 1.0)
         warm = slice(lengths.size // 5, None)
         kept = result.dropped_at[warm] < 0
         latency_s = result.latency_s[warm][kept]
@@ -204,13 +248,16 @@ def throughput_rows(
     *,
     sizes: Sequence[int] = THROUGHPUT_SIZES,
     packets: int = 5 * PACKETS,
+    draws: Sequence[Deployment] = (),
     progress: Callable[[], None] | None = None,
 ) -> list[Row]:
     """Return what gets through when the tunnel's capacity is offered at a constant rate, for each packet length.
 
-    ``analytic_bps`` is that capacity from the service times alone; the simulated figure must agree with it.
+    ``analytic_bps`` is that capacity from the service times alone; the simulated figure must agree with it. The band is
+    that of the capacities of ``draws``, the deployment by parameter set; nan without any.
     """
     rows = []
+    drawn_paths = [study_path(one, choice) for one in draws]
     cost = deployment.routers[choice.sender].cost
     for size in sizes:
         path = study_path(deployment, choice)
@@ -223,6 +270,7 @@ def throughput_rows(
         arrived = result.dropped_at[half:] < 0
         ends_s = (result.arrivals_s + result.latency_s)[half:][arrived]
         pps = (ends_s.size - 1) / float(ends_s.max() - ends_s.min())
+        low_pps, high_pps = band([min(saturation_pps(one, size).values()) for one in drawn_paths])
         rows.append(
             {
                 "sender": choice.sender,
@@ -230,6 +278,8 @@ def throughput_rows(
                 "packet_bytes": size,
                 "esp_bytes": esp_bytes,
                 "throughput_bps": pps * 8 * size,
+                "throughput_low_bps": low_pps * 8 * size,
+                "throughput_high_bps": high_pps * 8 * size,
                 "throughput_pps": pps,
                 "wire_bps": pps * 8 * esp_bytes,
                 "bottleneck": min(limits, key=lambda name: limits[name]),

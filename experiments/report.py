@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .result import Result
 from .selection import records, set_up
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 #: Operations that are named for each piece of work; the rest is added up.
 OPERATIONS_SHOWN = 4
+#: Stations whose drops are mentioned, those with most of them first.
+DROPS_SHOWN = 6
+#: Share of a router's memory from which on its tunnels are mentioned.
+MEMORY_SHOWN = 0.01
 
 
 def sections(result: Result) -> list[tuple[str, RenderableType]]:
@@ -22,8 +26,15 @@ def sections(result: Result) -> list[tuple[str, RenderableType]]:
     if len(result.sessions):
         parts.append(("Set-up, message by message", messages_table(result)))
         parts.append(("The work behind each delay", operations_table(result)))
+    if "setup_bands" in result.tables:
+        draws = result.manifest["options"]["samples"]
+        heading = f"Set-up with {draws} parameter sets from the hardware's ranges: median (5 % to 95 %)"
+        parts.append((heading, setup_bands_table(result)))
     if len(result.tables.get("latency", ())):
         parts.append(("ESP latency against load (one way, all values with propagation)", latency_table(result)))
+        if "setup_bands" in result.tables:
+            draws = result.manifest["options"]["samples"]
+            parts.append((f"ESP latency, 5 % to 95 % of {draws} parameter sets", latency_bands_table(result)))
         parts.append(("ESP throughput by packet size", throughput_table(result)))
     parts.append(("How sure is this", sureness_text(result)))
     return parts
@@ -44,7 +55,29 @@ def verdict_text(result: Result) -> str:
             lines.append(f"  DOWN  {ends.strip(' -')}: {row['reason']}")
             if row["attempts"] > 1:
                 lines.append(f"        {row['attempts']} attempts, the first with {row['message_count']} messages")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_platform_lines(result)])
+
+
+def _platform_lines(result: Result) -> list[str]:
+    """Return lines about stations that dropped packets, memory, and limits that several flows exceed together."""
+    queues = sorted(records(result.queues), key=lambda row: -row["drops"])
+    drops = [
+        f"  {row['name']}: {row['drops']:,} of {row['arrivals']:,} packets dropped or lost"
+        for row in queues[:DROPS_SHOWN]
+        if row["drops"]
+    ]
+    memories = {name: router.get("memory") for name, router in result.manifest["routers"].items()}
+    memory = [
+        f"  {name}: {m['tunnels']} tunnels at a time took {100 * m['share']:.3g} % of the control plane's memory"
+        for name, m in memories.items()
+        if m is not None and m["share"] >= MEMORY_SHOWN
+    ]
+    together = [
+        f"  {row['router']} {row['direction']} {_mbps(row['bps'])} for all its flows, above its {row['limit']} of"
+        f" {_mbps(row['limit_bps'])}; each flow is simulated alone, so more is lost than shown"
+        for row in result.manifest.get("exceeded_together", [])
+    ]
+    return drops + memory + together
 
 
 def messages_table(result: Result, tunnel: int = 0) -> Table:
@@ -82,12 +115,22 @@ def operations_table(result: Result, tunnel: int = 0) -> Table:
     return table
 
 
+def setup_bands_table(result: Result) -> Table:
+    """Return set-up time and CPU time of both ends over the parameter sets: median and band."""
+    table = _table("tunnel", "came up", "set-up time", "CPU of the initiator", "CPU of the responder")
+    for row in records(result.setup_bands):
+        cells = [
+            f"{row[f'{name}_median_s'] * 1e3:.1f} ({_band(row, name, 's', 1e3, '.1f')}) ms"
+            for name in ("setup", "initiator_cpu", "responder_cpu")
+        ]
+        table.add_row(f"{row['initiator']} - {row['responder']}", f"{row['up_share']:.0%}", *cells)
+    return table
+
+
 def latency_table(result: Result) -> Table:
     """Return ESP latency at selected loads; ± is the 95 % confidence interval over replications."""
     table = _table("packets", "load", "offered", "delivered", "loss", "p50", "p95", "p99", "busiest station")
-    latency = result.latency
-    chosen = latency[latency["load"].isin((0.1, 0.5, 0.8, 0.95, 1.0, 1.1))]
-    for row in records(chosen):
+    for row in _chosen_loads(result):
         table.add_row(
             row["packets"],
             f"{row['load']:.0%}",
@@ -100,6 +143,21 @@ def latency_table(result: Result) -> Table:
     return table
 
 
+def latency_bands_table(result: Result) -> Table:
+    """Return 5 % and 95 % of latency and loss over the parameter sets, at the same offered rates."""
+    table = _table("packets", "load", "offered", "loss", "p50", "p95", "p99")
+    for row in _chosen_loads(result):
+        bands = [_band(row, name, "s", 1e3, ".2f") + " ms" for name in ("p50", "p95", "p99")]
+        loss = f"{row['loss_low']:.2%} to {row['loss_high']:.2%}"
+        table.add_row(row["packets"], f"{row['load']:.0%}", _mbps(row["offered_bps"]), loss, *bands)
+    return table
+
+
+def _chosen_loads(result: Result) -> list[dict[str, Any]]:
+    latency = result.latency
+    return records(latency[latency["load"].isin((0.1, 0.5, 0.8, 0.95, 1.0, 1.1))])
+
+
 def throughput_table(result: Result) -> Table:
     """Return ESP throughput by packet size and the station that limits it."""
     table = _table("inner B", "ESP B", "inner rate", "on the wire", "packets/s", "bottleneck")
@@ -107,7 +165,7 @@ def throughput_table(result: Result) -> Table:
         table.add_row(
             str(row["packet_bytes"]),
             str(row["esp_bytes"]),
-            _mbps(row["throughput_bps"]),
+            _mbps(row["throughput_bps"]) + _in_brackets(row),
             _mbps(row["wire_bps"]),
             f"{row['throughput_pps']:,.0f}",
             row["bottleneck"],
@@ -155,6 +213,17 @@ def _table(*columns: str) -> Table:
         right = column in numeric
         table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
     return table
+
+
+def _in_brackets(row: dict[str, Any]) -> str:
+    low = row["throughput_low_bps"]
+    return "" if math.isnan(low) else f" ({_band(row, 'throughput', 'bps', 1e-6, '.2f')})"
+
+
+def _band(row: dict[str, Any], stem: str, unit: str, scale: float, digits: str) -> str:
+    low, high = (row[f"{stem}_{end}_{unit}"] for end in ("low", "high"))
+    ends = ("-" if math.isnan(end) else format(end * scale, digits) for end in (low, high))
+    return " to ".join(ends)
 
 
 def _short(payloads: str) -> str:

@@ -101,7 +101,11 @@ class Result:
             "values_read": kinds,
             "assumed": self.assumed,
             "directory": str(self.directory) if self.directory else None,
+            **({"setup_bands": self._plain_rows("setup_bands")} if "setup_bands" in self.tables else {}),
         }
+
+    def _plain_rows(self, name: str) -> list[dict[str, Any]]:
+        return [{str(k): _plain(v) for k, v in row.items()} for row in self.tables[name].to_dict("records")]
 
     def save(self, directory: Path, charts: Mapping[str, bytes] | None = None) -> None:
         """Write the result directory; an older result there is replaced, anything else is left alone.

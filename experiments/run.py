@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from ..models.ios.pseudonyms import pseudonymous_copies
 from ..models.ios.reader import read_folder
 from ..models.topology import LinkSettings
 from ..models.traffic import Flow
-from ..simulate import sessions
+from ..simulate import sessions, shared_limits
 from ..simulate.control_plane import run_control_plane
 from ..simulate.deployment import Deployment, RouterPlan, build
 from ..simulate.flows import PACKET_COLUMNS, carries_gre, check_flow
 from ..simulate.queues import QueueStatistics
 from ..simulate.records import Row, frame
+from . import bands
 from .result import INPUTS, RESULT_SCHEMA, Result, load_result
 from .scenario import LinkYaml, RouterSettings, Scenario, TrafficYaml, read_scenario
 
@@ -54,9 +56,11 @@ def run(
     hardware: Mapping[str, str] | None = None,
     implementation: Mapping[str, str] | str | None = None,
     initiator: str | None = None,
+    hsec: Sequence[str] = (),
     traffic: bool = True,
     esp: bool = False,
     profiles: tuple[str, ...] = (),
+    samples: int = 0,
     progress: Progress | None = None,
 ) -> Result:
     """Simulate a folder of router configurations or a scenario file.
@@ -67,19 +71,22 @@ def run(
     seed, duration_s, initiator: override the scenario. [s]
     hardware: hardware profile by router name.
     implementation: IKEv2 implementation profile, for all routers or by router name.
+    hsec: routers with the export licence (HSECK9), beside those of the scenario; ``*``: all.
     traffic: False leaves the packets out.
     esp: True adds the tables ``latency`` and ``throughput`` of the first tunnel that came up.
     profiles: folders with hardware profiles of one's own.
+    samples: parameter sets drawn from the ranges of the hardware profiles: adds the table ``setup_bands`` and, with
+        ``esp``, bands of ignorance to its tables.
     progress: called with (what, fraction done).
 
     Returns a `Result`. Raises InputError for bad input.
     """
     if not isinstance(scenario, Scenario):
         scenario = read_scenario(Path(scenario))
-    asked = _override(scenario, seed, duration_s, hardware, implementation, initiator, profiles)
+    asked = _override(scenario, seed, duration_s, hardware, implementation, initiator, hsec, profiles)
     configs = read_folder(Path(asked.configurations))
     deployment = _deploy(asked, configs)
-    result = _simulate(asked, deployment, traffic=traffic, esp=esp, progress=progress)
+    result = _simulate(asked, deployment, traffic=traffic, esp=esp, samples=samples, progress=progress)
     result.inputs = pseudonymous_copies(Path(asked.configurations), [c.file for c in configs])
     return result
 
@@ -102,7 +109,8 @@ def rerun(directory: Path, progress: Progress | None = None) -> tuple[Result, li
         configs = read_folder(Path(folder))
         deployment = _deploy(asked, configs)
         options = old.manifest["options"]
-        result = _simulate(asked, deployment, traffic=options["traffic"], esp=options["esp"], progress=progress)
+        wanted = {"traffic": options["traffic"], "esp": options["esp"], "samples": options.get("samples", 0)}
+        result = _simulate(asked, deployment, **wanted, progress=progress)
     result.inputs = old.inputs
     result.manifest["scenario"] = old.manifest["scenario"]
     different = [
@@ -120,6 +128,7 @@ def _override(
     hardware: Mapping[str, str] | None,
     implementation: Mapping[str, str] | str | None,
     initiator: str | None,
+    hsec: Sequence[str],
     profiles: tuple[str, ...],
 ) -> Scenario:
     update: dict[str, Any] = {}
@@ -140,6 +149,8 @@ def _override(
         else:
             for name, value in (by_router or {}).items():
                 routers[name] = routers.get(name, RouterSettings()).model_copy(update={key: value})
+    for name in (*routers, *hsec) if "*" in hsec else hsec:
+        routers[name] = routers.get(name, RouterSettings()).model_copy(update={"hsec": True})
     update["routers"] = routers
     return scenario.model_copy(update=update)
 
@@ -153,6 +164,7 @@ def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
     search = [Path(p) for p in scenario.profiles]
     loaded: dict[str, HardwareProfile] = {}
     hardware, implementations, licences = {}, {}, {}
+    with_hsec = set()
     for config in configs:
         name = config.hostname
         own = scenario.routers.get(name, RouterSettings())
@@ -165,11 +177,14 @@ def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
         licence = own.licence or everyone.licence
         if licence is not None:
             licences[name] = licence
+        if everyone.hsec if own.hsec is None else own.hsec:
+            with_hsec.add(name)
     return build(
         configs,
         hardware=hardware,
         implementations=implementations,
         licences=licences,
+        hsec=with_hsec,
         links={name: _link(link) for name, link in scenario.links.items()},
         initiator=scenario.initiator,
         stagger_s=scenario.stagger,
@@ -201,9 +216,10 @@ def _flows(scenario: Scenario, deployment: Deployment) -> list[Flow]:
 
 
 def _simulate(
-    scenario: Scenario, deployment: Deployment, *, traffic: bool, esp: bool, progress: Progress | None
+    scenario: Scenario, deployment: Deployment, *, traffic: bool, esp: bool, samples: int, progress: Progress | None
 ) -> Result:
     duration_s = scenario.duration
+    draws = bands.drawn(deployment, samples)
     flows = _flows(scenario, deployment) if traffic else []
     for flow in flows:
         check_flow(deployment, flow)
@@ -213,6 +229,7 @@ def _simulate(
     child_rows = recorder.rows["child_sas"]
     queues: list[QueueStatistics] = list(control.queues)
     packet_rows: list[Row] = []
+    exceeded: list[Row] = []
     if flows:
         # The packet kernels are compiled code: half a second that only packets should pay for.
         from ..simulate.data_plane import run_traffic
@@ -223,15 +240,24 @@ def _simulate(
         bin_s = max(control.ended_s / 1440, 1.0)
         packet_rows, stations = run_traffic(deployment, child_rows, flows, control.ended_s, bin_s)
         queues += stations
+        exceeded = shared_limits.exceeded(deployment, packet_rows, bin_s)
     tables = recorder.tables()
     tables["sessions"] = frame(sessions.session_rows(deployment, recorder), sessions.COLUMNS)
     tables["packets"] = frame(packet_rows, PACKET_COLUMNS)
     interrupted = control.interrupted
+    if draws and not interrupted:
+        draws_tick = (lambda done: progress("parameter sets", done)) if progress else None
+        rows, interrupted = bands.setup_rows(deployment, recorder, draws, control.ended_s, draws_tick)
+        tables["setup_bands"] = frame(rows, bands.SETUP_COLUMNS)
     if esp and not interrupted:
-        curves, interrupted = _esp_tables(deployment, child_rows, progress)
+        curves, interrupted = _esp_tables(deployment, child_rows, draws, progress)
         tables.update(curves)
     tables["queues"] = frame([_queue_row(q) for q in queues], QUEUE_COLUMNS)
-    manifest = _manifest(scenario, deployment, control.ended_s, {"traffic": traffic, "esp": esp})
+    memory = {name: _memory(plan, recorder.rows["ike_sas"]) for name, plan in deployment.routers.items()}
+    manifest = _manifest(scenario, deployment, control.ended_s, {"traffic": traffic, "esp": esp, "samples": samples})
+    for name, entry in manifest["routers"].items():
+        entry["memory"] = memory[name]
+    manifest["exceeded_together"] = exceeded
     manifest["interrupted"] = interrupted
     return Result(tables, manifest)
 
@@ -241,7 +267,7 @@ def _queue_row(queue: QueueStatistics) -> Row:
 
 
 def _esp_tables(
-    deployment: Deployment, child_rows: list[Row], progress: Progress | None
+    deployment: Deployment, child_rows: list[Row], draws: list[Deployment], progress: Progress | None
 ) -> tuple[dict[str, Any], bool]:
     """Return the tables of the ESP study, and whether it was interrupted."""
     from . import esp_study
@@ -270,8 +296,8 @@ def _esp_tables(
 
         # The cheaper table first, so that an interrupted study leaves at least that.
         try:
-            throughput = esp_study.throughput_rows(deployment, choice, progress=tick)
-            latency = esp_study.latency_rows(deployment, choice, progress=tick)
+            throughput = esp_study.throughput_rows(deployment, choice, draws=draws, progress=tick)
+            latency = esp_study.latency_rows(deployment, choice, draws=draws, progress=tick)
         except KeyboardInterrupt:
             interrupted = True
     curves = {
@@ -281,7 +307,7 @@ def _esp_tables(
     return curves, interrupted
 
 
-def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, options: dict[str, bool]) -> dict[str, Any]:
+def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, options: dict[str, int]) -> dict[str, Any]:
     nodes: Any = deployment.graph.nodes(data=True)
     edges: Any = deployment.graph.edges(data=True)
     return {
@@ -298,6 +324,7 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
                 "hardware_title": plan.cost.profile.title,
                 "hardware_digest": plan.cost.profile.digest,
                 "licence": plan.cost.licence,
+                "hsec": plan.cost.hsec,
                 "implementation": plan.implementation.name,
                 "ikev2": _ikev2(plan),
                 "interfaces": _interfaces(plan),
@@ -313,12 +340,29 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
     }
 
 
+def _memory(plan: RouterPlan, ike_rows: list[Row]) -> dict[str, Any] | None:
+    """Return the most tunnels that a router had at a time and their share of its memory; None: that is not known."""
+    if plan.cost.memory_share(0) is None:
+        return None
+    # A rekey makes a second IKE SA with the same peer: peers are counted.
+    own = [row for row in ike_rows if row["router"] == plan.name]
+    ends = [(row["closed_s"], -1, row["peer"]) for row in own if not math.isnan(row["closed_s"])]
+    changes = sorted([(row["established_s"], 1, row["peer"]) for row in own] + ends)
+    sas: Counter[str] = Counter()
+    peers = most = 0
+    for _, change, peer in changes:
+        peers += (sas[peer] + change > 0) - (sas[peer] > 0)
+        sas[peer] += change
+        most = max(most, peers)
+    return {"tunnels": most, "share": plan.cost.memory_share(most)}
+
+
 def _ikev2(plan: RouterPlan) -> dict[str, int]:
     """Return what ``show`` prints of a router's IKEv2 settings; 0 SAs: no limit is configured."""
     values, most = plan.implementation.profile.values, plan.config.max_in_negotiation
     return {
         "window": plan.config.window or round(values.window.value),
-        "max_in_negotiation_incoming": most.get("incoming", round(values.max_in_negotiation_incoming.value)),
+        "max_in_negotiation_incoming": plan.in_negotiation_limit,
         "max_in_negotiation_outgoing": most.get("outgoing", round(values.max_in_negotiation_outgoing.value)),
         "max_sa": plan.config.max_sa or 0,
     }

@@ -32,6 +32,8 @@ class RouterSettings(_Strict):
 
     hardware: str | None = None
     licence: str | None = None
+    #: Whether it has the export licence (HSECK9); None: no, as a router is sold.
+    hsec: bool | None = None
     implementation: str | None = None
 
 

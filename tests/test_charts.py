@@ -486,3 +486,18 @@ def test_spread_labels_keep_their_order_and_do_not_overlap(labels: list[tuple[fl
     for n in range(1, len(places)):
         assert places[n] - places[n - 1] >= (sizes[n] + sizes[n - 1]) / 2 - 1e-9
     assert places[0] - sizes[0] / 2 >= -1.0 - 1e-9 and places[-1] + sizes[-1] / 2 <= 100.0 + 1e-9
+
+
+@pytest.mark.parametrize("chart", ["latency", "throughput"])
+def test_bands_of_ignorance_are_drawn_beside_chance_and_named(chart: str) -> None:
+    """With parameter sets both kinds of band are in the legend, nothing is clipped, and the title is unchanged."""
+    figure = getattr(run(configurations("working"), duration_s=60, esp=True, samples=3).plot, chart)()
+    figure.draw_without_rendering()
+    legend = [t.get_text() for t in figure.legends[0].get_texts()]
+    ignorance = [label for label in legend if "5 % to 95 % of 3 parameter sets" in label]
+    assert len(ignorance) == {"latency": 2, "throughput": 1}[chart]
+    assert chart == "throughput" or "95 % interval (replications)" in legend
+    width, height = figure.bbox.size
+    for text in visible_texts(figure):
+        box = text.get_window_extent()
+        assert box.x0 >= -0.5 and box.x1 <= width + 0.5 and box.y0 >= -0.5 and box.y1 <= height + 0.5, text.get_text()

@@ -59,3 +59,66 @@ def test_show_prints_kind_and_source_of_every_value() -> None:
     values = json.loads(done.stdout)["values"]
     assert values["architecture.packet_cores"]["source"] == "tac-217135"
     assert all(v["kind"] != "assumed" or v["range"] or v["sd"] for v in values.values())
+
+
+def test_show_cite_numbers_every_source_and_lists_it() -> None:
+    done = CliRunner().invoke(app, ["hardware", "show", "isr4321", "--cite", "--json"])
+    told = json.loads(done.stdout)
+    numbers = {entry["id"]: entry["number"] for entry in told["references"]}
+    assert sorted(numbers.values()) == list(range(1, len(numbers) + 1))
+    for value in told["values"].values():
+        assert value["reference"] == numbers.get(value["source"])
+        assert value["reference"] or value["source"] == "recollection"
+    assert all(entry["title"] and entry["date"] and entry["conditions"] for entry in told["references"])
+    text = CliRunner().invoke(app, ["hardware", "show", "isr4321", "--cite"]).stdout
+    values, references = text.split("\nReferences\n")
+    for entry in told["references"]:
+        assert f"[{entry['number']}]" in values
+        words = " ".join(references.split())
+        assert f"[{entry['number']}] {entry['title']}" in words and f"({entry['id']})." in words
+    assert "1.66 GB" in values, "the note of a value stands below it"
+
+
+def test_show_cite_finds_the_sources_of_a_file_and_of_its_folder(tmp_path: Path) -> None:
+    entry = "{title: My bench, date: '2026-11', conditions: idle}"
+    value = "{value: 9, unit: us, kind: measured, source: bench}"
+    (tmp_path / "mine.yaml").write_text(
+        f"extends: isr4321\nname: mine\ntitle: Mine\nparameters:\n  forwarding:\n    packet_us: {value}\n"
+    )
+    (tmp_path / "sources.yaml").write_text(f"sources:\n  bench: {entry}\n")
+    for how in (["mine", "--profiles", str(tmp_path)], [str(tmp_path / "mine.yaml")]):
+        done = CliRunner().invoke(app, ["hardware", "show", *how, "--cite"])
+        assert done.exit_code == 0, done.stderr
+        assert "My bench. 2026-11. idle (bench)." in done.stdout
+
+
+def test_list_groups_by_family_and_gives_the_reason_of_platforms_without_ikev2() -> None:
+    lines = CliRunner().invoke(app, ["hardware", "list"]).stdout.splitlines()
+    assert lines.index("ISR 4000") < next(n for n, line in enumerate(lines) if line.startswith("  isr4321"))
+    row = next(n for n, line in enumerate(lines) if line.startswith("  isr2811"))
+    assert "no IKEv2" in lines[row]
+    assert "first-generation" in lines[row + 1]
+    assert max(map(len, lines)) <= 150
+
+
+def test_columns_are_aligned() -> None:
+    lines = CliRunner().invoke(app, ["hardware", "show", "linux-strongswan-gmp-short"]).stdout.splitlines()
+    heading = next(line for line in lines if line.startswith("path"))
+    for line in lines[lines.index(heading) + 1 :]:
+        assert line[: heading.index("value")].strip() and line[heading.index("value") - 2 :].startswith("  ")
+
+
+def test_show_of_a_platform_without_ikev2_says_so_first() -> None:
+    done = CliRunner().invoke(app, ["hardware", "show", "isr1841"])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[1].startswith("cannot run IKEv2: FlexVPN")
+
+
+def test_diff_gives_ratios_and_counts() -> None:
+    done = CliRunner().invoke(app, ["hardware", "diff", "isr4321", "isr4331"])
+    lines = done.stdout.splitlines()
+    row = next(line for line in lines if line.startswith("architecture.packet_cores"))
+    assert row.split()[1:] == ["1", "(published)", "3", "(published)", "3", "cores"]
+    differ, rest = int(lines[-1].split()[0]), int(lines[-1].split()[3])
+    assert differ == len(lines) - 2
+    assert differ + rest == len({**load_profile("isr4321").values(), **load_profile("isr4331").values()})

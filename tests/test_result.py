@@ -18,7 +18,7 @@ DOCUMENTED = Path(__file__).parents[1] / "docs" / "tables.md"
 
 @pytest.fixture(scope="module")
 def result() -> fv.Result:
-    return fv.run(WORKING, duration_s=600, esp=True)
+    return fv.run(WORKING, duration_s=600, esp=True, samples=2)
 
 
 def test_a_result_is_read_back_as_it_was_written(result: fv.Result, tmp_path: Path) -> None:

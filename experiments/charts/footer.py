@@ -28,7 +28,7 @@ def footer(result: Result, leaning_on: Sequence[str]) -> str:
     of their weight; the widest ranges of each come first.
     """
     first = f"Seed {result.manifest['seed']} · {'; '.join(_profiles(result))}"
-    return "\n".join([*textwrap.wrap(first, LINE), *_assumed_lines(result.manifest["values"], leaning_on)])
+    return "\n".join([*textwrap.wrap(first, LINE), *assumed_lines(result.manifest["values"], leaning_on)])
 
 
 def _profiles(result: Result) -> list[str]:
@@ -47,7 +47,8 @@ def _named(names: list[str]) -> str:
     return ", ".join(names[:NAMED_ROUTERS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _assumed_lines(values: list[Row], leaning_on: Sequence[str]) -> list[str]:
+def assumed_lines(values: list[Row], leaning_on: Sequence[str]) -> list[str]:
+    """Return the lines that name the assumed ones among the inputs that were read, the weightiest of them by name."""
     assumed = [v for v in values if v["kind"] == "assumed"]
     if not assumed:
         return [f"None of the {len(values)} inputs is assumed."]

@@ -20,6 +20,8 @@ LEANING_ON = ("shaper.", "parameters.forwarding.", "parameters.symmetric.ciphers
 #: Quantile: colour, line style, marker.
 QUANTILES = {"p99": (VERMILION, "-", "^"), "p95": (ORANGE, "--", "s"), "p50": (BLUE, ":", "o")}
 BAND, CAPACITY = "95 % interval (replications)", "capacity (load 1.0)"
+#: Quantiles whose band over parameter sets is drawn, with its hatch.
+IGNORANCE = {"p95": "////", "p50": "...."}
 LEGEND = (*QUANTILES, BAND, CAPACITY)
 #: Where an interval that reaches 0 is cut off, as a fraction of its mean: the scale is logarithmic.
 LEAST = 0.3
@@ -47,7 +49,8 @@ def draw(result: Result, ax: Axes | Sequence[Axes] | None, packets: str | None) 
         handles, labels = grid[0][0].get_legend_handles_labels()
         # Of the bands, which share one label, the last stands for all.
         known = dict(zip(labels, handles, strict=True))
-        finish(figure, [known[name] for name in LEGEND], hspace=0.03, w_pad=0.03)
+        ignorance = [name for name in known if name not in LEGEND]
+        finish(figure, [known[name] for name in (*LEGEND, *ignorance)], hspace=0.03, w_pad=0.03)
     return figure
 
 
@@ -65,9 +68,10 @@ def title(rows: list[Row]) -> str:
 
 
 def _panels(result: Result, curves: list[list[Row]], tops: list[Axes], bottoms: list[Axes]) -> None:
-    most_percent = max(row["loss"] for rows in curves for row in rows) * 100
+    losses = [row[name] for rows in curves for row in rows for name in ("loss", "loss_high") if row[name] == row[name]]
+    most_percent = max(losses) * 100
     for place, rows in enumerate(curves):
-        _latency(tops[place], rows)
+        _latency(tops[place], rows, result.manifest["options"].get("samples", 0))
         if place == 0:
             tops[0].set_ylabel(f"one-way latency less {_propagation(result, rows)}:\nrouters and queues (ms)")
         lowest = bottoms[place] if bottoms else tops[place]
@@ -87,7 +91,7 @@ def _propagation(result: Result, rows: list[Row]) -> str:
     return f"{rows[0]['propagation_s'] * 1e3:g} ms\npropagation{how if guessed else ''}"
 
 
-def _latency(ax: Axes, rows: list[Row]) -> None:
+def _latency(ax: Axes, rows: list[Row], samples: int) -> None:
     offered = [row["offered_bps"] / 1e6 for row in rows]
     _capacity(ax, rows)
     for name, (colour, line, marker) in QUANTILES.items():
@@ -97,9 +101,29 @@ def _latency(ax: Axes, rows: list[Row]) -> None:
         high = [y + h for y, h in zip(own, half, strict=True)]
         ax.fill_between(offered, low, high, color=colour, alpha=0.25, linewidth=0, label=BAND)
         ax.plot(offered, own, color=colour, linestyle=line, marker=marker, label=name)
+        if samples and name in IGNORANCE:
+            _ignorance(ax, rows, name, colour, f"ignorance, {name}: 5 % to 95 % of {samples} parameter sets")
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_title(f"{rows[0]['packets']} packets")
+
+
+def _ignorance(ax: Axes, rows: list[Row], name: str, colour: str, label: str) -> None:
+    """Draw the band over parameter sets where some were drawn; it ends where too many of them deliver nothing."""
+    own = [row for row in rows if row[f"{name}_high_s"] == row[f"{name}_high_s"]]
+    if own:
+        low, high = ([(row[f"{name}_{end}_s"] - row["propagation_s"]) * 1e3 for row in own] for end in ("low", "high"))
+        ax.fill_between(
+            [row["offered_bps"] / 1e6 for row in own],
+            low,
+            high,
+            facecolor="none",
+            edgecolor=colour,
+            alpha=0.6,
+            linewidth=0.6,
+            hatch=IGNORANCE[name],
+            label=label,
+        )
 
 
 def _capacity(ax: Axes, rows: list[Row]) -> None:
@@ -111,4 +135,7 @@ def _capacity(ax: Axes, rows: list[Row]) -> None:
 def _loss(ax: Axes, rows: list[Row]) -> None:
     offered = [row["offered_bps"] / 1e6 for row in rows]
     _capacity(ax, rows)
+    low, high = ([row[f"loss_{end}"] * 100 for row in rows] for end in ("low", "high"))
+    if high[0] == high[0]:
+        ax.fill_between(offered, low, high, color=GREY, alpha=0.25, linewidth=0)
     ax.plot(offered, [row["loss"] * 100 for row in rows], color=GREY, marker="x", label="loss")

@@ -25,12 +25,12 @@ def draw(result: Result, ax: Axes | None) -> Figure:
     """Draw the throughput table; see `Plot.throughput`."""
     rows = records(result.tables["throughput"])
     if ax is not None:
-        _curves(ax, rows)
+        _curves(ax, rows, result)
         return own_figure(ax)
     with house_style():
         figure = page(AXES_INCHES, title(rows), footer(result, LEANING_ON))
         own = figure.subplots()
-        _curves(own, rows)
+        _curves(own, rows, result)
         finish(figure, own.get_legend_handles_labels()[0])
     return figure
 
@@ -49,7 +49,7 @@ def title(rows: list[Row]) -> str:
     return f"{ends}: at most {most['throughput_bps'] / 1e6:.1f} Mbit/s inside; bottleneck {found}"
 
 
-def _curves(ax: Axes, rows: list[Row]) -> None:
+def _curves(ax: Axes, rows: list[Row], result: Result) -> None:
     lengths = [row["packet_bytes"] for row in rows]
     shaper = [row["shaper_bps"] / 1e6 for row in rows]
     if shaper[0] == shaper[0]:
@@ -64,6 +64,11 @@ def _curves(ax: Axes, rows: list[Row]) -> None:
     wire = [row["wire_bps"] / 1e6 for row in rows]
     inner = [row["throughput_bps"] / 1e6 for row in rows]
     analytic = [row["analytic_bps"] / 1e6 for row in rows]
+    high = [row["throughput_high_bps"] / 1e6 for row in rows]
+    if high[0] == high[0]:
+        low = [row["throughput_low_bps"] / 1e6 for row in rows]
+        label = f"ignorance: 5 % to 95 % of {result.manifest['options']['samples']} parameter sets"
+        ax.fill_between(lengths, low, high, color=BLUE, alpha=0.2, linewidth=0, label=label)
     ax.plot(
         lengths, wire, color=BLACK, linestyle="--", marker="s", label="on the wire (ESP packets, outer IP included)"
     )
@@ -81,6 +86,6 @@ def _curves(ax: Axes, rows: list[Row]) -> None:
         if row["esp_bytes"] > ETHERNET_MTU:
             place = (row["packet_bytes"], row["throughput_bps"] / 1e6)
             ax.annotate("two fragments", place, (0, -9), textcoords="offset points", ha="right", va="top", color=GREY)
-    ax.set_ylim(0, 1.08 * max(*wire, *inner, *(rate for rate in shaper if rate == rate)))
+    ax.set_ylim(0, 1.08 * max(*wire, *inner, *(rate for rate in (*shaper, *high) if rate == rate)))
     ax.set_xlabel("length of the inner packet (bytes)")
     ax.set_ylabel("throughput (Mbit/s)")
