@@ -228,7 +228,7 @@ def fifo_station(
     ----------
     arrivals: arrival times, not decreasing, none before those of the window before. Shape (n,). [s]
     services: service times. Shape (n,). [s]
-    free: times at which the servers become free, sorted; in and out. Shape (c,). [s]
+    free: times at which the servers become free, as a binary heap, the earliest first; in and out. Shape (c,). [s]
     buffer_packets: waiting places; negative for no limit. A packet that finds no free server and no place is dropped.
     waiting: service starts of the packets that were waiting at the end of the window before. [s]
     departures: out. Shape (n,). [s]
@@ -256,10 +256,15 @@ def fifo_station(
         tally[WAITING_S] += start - now
         tally[LONGEST_WAITING_S] = max(tally[LONGEST_WAITING_S], start - now)
         tally[LAST_DEPARTURE_S] = max(tally[LAST_DEPARTURE_S], departure)
-        place = 0
-        while place + 1 < servers and free[place + 1] < departure:
-            free[place] = free[place + 1]
-            place += 1
+        # The earliest server takes the packet: sift its new time down the heap.
+        place, child = 0, 1
+        while child < servers:
+            if child + 1 < servers and free[child + 1] < free[child]:
+                child += 1
+            if free[child] >= departure:
+                break
+            free[place] = free[child]
+            place, child = child, 2 * child + 1
         free[place] = departure
     return _end_window(arrivals, starts, head, tail, tally)
 
