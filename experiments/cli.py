@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..models.errors import InputError
+from .claims_cli import paper_app
 from .cli_common import reports_bad_input
 from .exchange_cli import exchange, overhead
 from .routers.cli import hardware_app
@@ -30,6 +31,7 @@ app = typer.Typer(
     help="Simulate Cisco FlexVPN deployments and the routers that carry them.",
 )
 app.add_typer(hardware_app, name="hardware")
+app.add_typer(paper_app, name="paper")
 
 #: Work that lasts longer than this shows its progress. [s]
 PROGRESS_AFTER_S = 2.0

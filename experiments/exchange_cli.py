@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..models.ikev2.proposals import EspProposal
 
 REPORT_WIDTH = 150
+ENDS = ("initiator", "responder")
 #: Operations that are named for each message; the rest is added up.
 OPERATIONS_SHOWN = 4
 #: Path MTU for which the largest inner packet is told. [bytes]
@@ -29,6 +30,7 @@ PATH_MTU = 1500
 ETHERNET_BYTES = 38
 #: Longest IPv4 packet, and the header that each has at least. [bytes]
 IP_MAX_BYTES, IP_MIN_BYTES = 65535, 20
+ESP_MODES = ("tunnel", "transport")
 MODES = ("tunnel", "transport", "gre")
 #: GRE header without key, sequence number and checksum. [bytes]
 GRE_BYTES = 4
@@ -69,41 +71,109 @@ def exchange(
         ),
     ] = None,
     fragment: Annotated[
-        str | None, typer.Option(metavar="off", help="off: do not announce fragmentation (RFC 7383).")
+        str | None,
+        typer.Option(
+            metavar="BYTES|off",
+            help="Longest IP packet that is sent whole (RFC 7383); off: fragmentation is not announced "
+            "[default: as the implementation does it].",
+        ),
     ] = None,
     implementation: Annotated[
-        str, typer.Option(metavar="PROFILE", help="IKEv2 implementation of both ends.")
-    ] = "strongswan",
-    scenario: Annotated[str, typer.Option(help="setup, init-only, cookie, rekey-child or rekey-ike.")] = "setup",
+        str | None,
+        typer.Option(metavar="PROFILE", help="IKEv2 implementation [default: strongswan on Linux, else ios-xe-16.9]."),
+    ] = None,
+    initiator_implementation: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="That of the initiator, where the ends differ.")
+    ] = None,
+    responder_implementation: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="That of the responder, where the ends differ.")
+    ] = None,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="What happens, as 'rekey-child,delete'. The set-up alone: setup, init-only. Settings of it: cookie, "
+            "invalid-ke, no-proposal, no-proposal-child, ts-unacceptable, auth-failed, peer-unreachable, nat, "
+            "childless, virtual-ip, redirect-init, mobike, fragment=BYTES. Steps after it, in their order: "
+            "rekey-child, rekey-ike, dpd, delete, delete-by-responder, delete-child, delete-child-then-ike, "
+            "second-child, mobike-move, redirect.",
+        ),
+    ] = "setup",
+    esp_mode: Annotated[str, typer.Option(metavar="MODE", help="tunnel or transport.")] = "tunnel",
+    ts: Annotated[
+        str, typer.Option(metavar="SELECTORS", help="any, or networks as '10.1.0.0/24,10.1.8.0/24=10.2.0.0/16'.")
+    ] = "any",
+    nat: Annotated[bool, typer.Option("--nat", help="As the scenario nat: port 4500 as behind a NAT.")] = False,
+    mobike: Annotated[bool, typer.Option("--mobike", help="As the scenario mobike: both ends offer it.")] = False,
+    responder_ike: Annotated[
+        str | None, typer.Option(metavar="IKE", help="What the responder accepts [default: --ike].")
+    ] = None,
+    responder_esp: Annotated[
+        str | None, typer.Option(metavar="ESP", help="What the responder accepts [default: --esp].")
+    ] = None,
     pfs: Annotated[
         str | None, typer.Option(metavar="GROUP", help="Group of perfect forward secrecy, as ecp256 or 19.")
     ] = None,
-    initiator_id: Annotated[str, typer.Option(metavar="FQDN", help="Identity of the initiator.")] = "BR1.cptl.local",
-    responder_id: Annotated[str, typer.Option(metavar="FQDN", help="Identity of the responder.")] = "HQ.cptl.local",
+    initiator_id: Annotated[
+        str,
+        typer.Option(
+            metavar="ID", help="FQDN, e-mail or IPv4 address, DN as 'C=IT, CN=BR1', or kind:text as fqdn:BR1."
+        ),
+    ] = "BR1.cptl.local",
+    responder_id: Annotated[str, typer.Option(metavar="ID", help="Identity of the responder.")] = "HQ.cptl.local",
     profiles: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Folder with hardware profiles of your own.")
     ] = None,
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Parameter sets drawn from the hardware's ranges, for bands of CPU time.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 1,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a capture, really encrypted, and its keys for Wireshark beside it."),
+    ] = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a sequence diagram and nothing else.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print one IKEv2 conversation, message by message, with the CPU time of every operation at both ends."""
     from ..hardware.profile_files import load_profile
-    from ..models.notation import parse_esp, parse_ike
+    from ..models.notation import parse_ike_list
     from .exchange import exchange as converse
+    from .exchange import parse_selectors
 
+    if esp_mode not in ESP_MODES:
+        raise unknown_name("mode", esp_mode, ESP_MODES, "--esp-mode")
+    if mermaid and as_json:
+        raise InputError("one of --mermaid and --json can be printed, not both", "--mermaid")
+    added = [name for name, wanted in (("nat", nat), ("mobike", mobike)) if wanted]
+    methods = _methods(ke or [])
     result = converse(
-        parse_ike(ike, "--ike", _methods(ke or [])),
-        _with_pfs(parse_esp(esp, "--esp"), pfs),
+        parse_ike_list(ike, "--ike", methods),
+        _esp_proposals(esp, pfs, "--esp"),
         load_profile(hardware, profiles or ()),
-        implementation=implementation,
-        scenario=scenario,
+        implementation=initiator_implementation or implementation,
+        responder_implementation=responder_implementation or implementation,
+        scenario=",".join([scenario, *added]),
+        selectors=parse_selectors(ts, "--ts"),
+        responder_ike=None if responder_ike is None else parse_ike_list(responder_ike, "--responder-ike", methods),
+        responder_esp=None if responder_esp is None else _esp_proposals(responder_esp, pfs, "--responder-esp"),
+        mode="transport" if esp_mode == "transport" else "tunnel",
         initiator_id=initiator_id,
         responder_id=responder_id,
         auth=auth,
         certificate_bytes=_certificate_bytes(cert_bytes),
         authorities=ca,
-        fragmentation=_fragmentation(fragment),
+        fragmentation=fragment != "off",
+        fragment_bytes=_fragment_bytes(fragment),
+        samples=samples,
+        seed=seed,
+        pcap=pcap,
     )
-    if as_json:
+    if mermaid:
+        from .exchange_diagram import mermaid as diagram
+
+        typer.echo(diagram(result))
+    elif as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
     else:
         _print_exchange(result)
@@ -123,10 +193,12 @@ def _certificate_bytes(text: str | None) -> tuple[int, int] | None:
     return initiator, responder
 
 
-def _fragmentation(text: str | None) -> bool:
-    if text not in (None, "off"):
-        raise InputError(f"found '{text}', fragments are not simulated; allowed: off", "--fragment")
-    return text is None
+def _fragment_bytes(text: str | None) -> int | None:
+    if text is None or text == "off":
+        return None
+    if not text.isdecimal():
+        raise InputError(f"found '{text}', a length in bytes such as 1280, or off, is needed", "--fragment")
+    return int(text)
 
 
 def _methods(texts: list[str]) -> dict[str, Kem]:
@@ -153,6 +225,12 @@ def _methods(texts: list[str]) -> dict[str, Kem]:
     return methods
 
 
+def _esp_proposals(text: str, pfs: str | None, where: str) -> list[EspProposal]:
+    from ..models.notation import parse_esp_list
+
+    return [_with_pfs(proposal, pfs) for proposal in parse_esp_list(text, where)]
+
+
 def _with_pfs(esp: EspProposal, pfs: str | None) -> EspProposal:
     from dataclasses import replace
 
@@ -168,30 +246,78 @@ def _with_pfs(esp: EspProposal, pfs: str | None) -> EspProposal:
 
 def _print_exchange(result: dict[str, Any]) -> None:
     what = f"{result['scenario']}: {result['ike']}; ESP {result['esp']}; {_authentication(result)}"
-    _print(what, f"{result['implementation']} on {result['hardware']}, at both ends")
-    messages = _table("#", "from", "exchange", "id", "IKE B", "UDP B", "IP B", "payloads")
+    names = (result["implementation"], result["responder_implementation"])
+    speaking = names[0] if names[0] == names[1] else f"{names[0]} (initiator) and {names[1]} (responder)"
+    _print(what, f"{speaking} on {result['hardware']}, at both ends")
+    messages = _table("#", "phase", "sent at", "from", "exchange", "id", "UDP B", "IP B", "payloads")
     work = _table("#", "end", "took", "of which")
     ends = {"i>r": ("initiator", "responder"), "r>i": ("responder", "initiator")}
     for number, row in enumerate(result["messages"], start=1):
         sender, receiver = ends[row["direction"]]
         exchange_name = row["exchange"] + (" response" if row["response"] else " request")
-        sizes = (str(row[name]) for name in ("msgid", "ike_bytes", "udp_len", "ip_len"))
-        messages.add_row(str(number), sender, exchange_name, *sizes, row["payloads"])
+        if row["transmission"]:
+            exchange_name += " again"
+        sizes = (str(row[name]) for name in ("msgid", "udp_len", "ip_len"))
+        messages.add_row(str(number), row["phase"], _at(row["t_s"]), sender, exchange_name, *sizes, row["payloads"])
         for end, verb, side in ((sender, "sends", "sender"), (receiver, "receives", "receiver")):
             if row[f"{side}_operations"]:
                 parts = _operations_text(row[f"{side}_operations"])
                 work.add_row(str(number), f"{end} {verb}", _ms(row[f"{side}_cpu_s"]), parts)
     _print("Messages", messages)
     _print("The work behind each message", work)
-    _print("CPU time", "\n".join(f"{end}: {_ms(result[f'{end}_cpu_s'])}" for end in ("initiator", "responder")))
-    lines = [f"Not simulated: {sentence}." for sentence in result["not_simulated"]]
-    lines += [
+    _print("CPU time", "\n".join([*(_cpu_text(result, end) for end in ENDS), *_phase_lines(result)]))
+    _print("Outcome", "\n".join(_outcome_lines(result)))
+    lines = [
         f"{len(result['assumed'])} of the {result['values_read']} values behind these times and sizes are assumed."
     ]
     for value in result["assumed"]:
         unit = f" {value['unit']}" if value["unit"] else ""
         lines.append(f"  {value['owner']}: {value['name']} = {value['value']:g}{unit} ({value['spread']})")
     _print("How sure is this", "\n".join(lines))
+    if "capture" in result:
+        _print("Capture", "\n".join(_capture_lines(result["capture"])))
+
+
+def _capture_lines(capture: dict[str, Any]) -> list[str]:
+    """Return what was written, how Wireshark reads it, and what is not real in it."""
+    table, *others = capture["tables"]
+    lines = [
+        f"{capture['packets']} packets in {capture['pcap']}; keys for Wireshark in {table}",
+        "  Copy it as 'ikev2_decryption_table' into Wireshark's folder of settings.",
+    ]
+    return lines + [f"  {other}" for other in others] + [f"  {note}" for note in capture["notes"]]
+
+
+def _cpu_text(result: dict[str, Any], end: str) -> str:
+    text = f"{end}: {_ms(result[f'{end}_cpu_s'])}"
+    if "samples" not in result:
+        return text
+    median, low, high = (_ms(result[f"{end}_cpu_{name}_s"]) for name in ("median", "low", "high"))
+    return f"{text}; over {result['samples']} parameter sets {median} (5 % to 95 %: {low} to {high})"
+
+
+def _phase_lines(result: dict[str, Any]) -> list[str]:
+    """Return the CPU time of both ends in each phase, where there are several."""
+    if len(result["phases"]) == 1:
+        return []
+    return [
+        f"  {phase}: " + ", ".join(f"{end} {_ms(times[f'{end}_cpu_s'])}" for end in ENDS)
+        for phase, times in result["phases"].items()
+    ]
+
+
+def _outcome_lines(result: dict[str, Any]) -> list[str]:
+    """Return which SAs are left at either end, and what was refused or given up."""
+    lines = [f"{end}: IKE SAs {sas['ike']}, Child SAs {sas['child']}" for end, sas in result["sas"].items()]
+    for event in result["events"]:
+        if event["cause"]:
+            notify = f" ({event['notify']})" if event["notify"] else ""
+            lines.append(f"  {_at(event['t_s'])} {event['end']}: {event['event']}: {event['cause']}{notify}")
+    return lines
+
+
+def _at(time_s: float) -> str:
+    return f"{time_s:.3f} s" if time_s >= 1 else f"{time_s * 1e3:.3f} ms"
 
 
 def _authentication(result: dict[str, Any]) -> str:
@@ -295,7 +421,7 @@ def _table(*columns: str) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    words = {"from", "end", "exchange", "payloads", "of which"}
+    words = {"phase", "from", "end", "exchange", "payloads", "of which"}
     for column in columns:
         table.add_column(column, justify="left" if column in words else "right", overflow="fold")
     return table

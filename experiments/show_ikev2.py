@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ..models.algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
+from ..models.algorithms import ENCRYPTIONS, INTEGRITIES, PRFS, SIGNATURES
 from .snapshot import Row, Snapshot
 
 _HEADER = "Tunnel-id Local                 Remote                fvrf/ivrf            Status "
 _ANY_PORT = 65535
 _RULE = "-" * 80
+#: How IOS calls a method of authentication.
+_METHODS = {"rsa": "RSA", "ecdsa": "ECDSA", "eddsa": "EDDSA", "mldsa": "MLDSA"}
 
 
 def ikev2_sa(state: Snapshot, *, detailed: bool) -> str:
@@ -50,12 +52,40 @@ def _sa_lines(state: Snapshot, ike: Row) -> list[str]:
     size = f", keysize: {cipher.key_bits}" if cipher.key_bits else ""
     hashing = INTEGRITIES[ike["integrity"]].ios if ike["integrity"] else "None"
     age_s = int(state.time_s - ike["established_s"])
+    signed, verified = _authentication(state, ike)
     return [
         f"{state.tunnel_id(ike):<10}{local:<22}{remote:<22}{'none/none':<21}{'READY':<7}",
         f"      Encr: {cipher.ios}{size}, PRF: {prf.name.upper()}, Hash: {hashing}, DH Grp:{ike['group']},"
-        " Auth sign: PSK, Auth verify: PSK",
+        f" Auth sign: {signed}, Auth verify: {verified}",
         f"      Life/Active Time: {int(ike['lifetime_s'])}/{age_s} sec",
     ]
+
+
+def _authentication(state: Snapshot, ike: Row) -> tuple[str, str]:
+    """Return how this end and the peer proved who they are, by what was done in IKE_AUTH of the set-up.
+
+    A rekeyed IKE SA was not authenticated again: it has the methods of the one that it goes back to.
+    """
+    table = state.result.ike_sas
+    own = table[(table["router"] == state.router) & (table["spi_local"] == state.lineage(ike)[-1])]
+    first = own.to_dict("records")[0]
+    spi_i = first["spi_local"] if first["initiator"] else first["spi_remote"]
+    messages = state.result.messages
+    exchanged = messages[(messages["spi_i"] == spi_i) & (messages["exchange"] == "IKE_AUTH")]
+    eap = bool(exchanged["payloads"].str.contains(r"\bEAP\(").any())
+    works = state.result.tables["works"]
+    numbers = works[(works["router"] == state.router) & (works["spi_i"] == spi_i)]["work"]
+    operations = state.result.tables["operations"]
+    done = [text.split() for text in operations[operations["work"].isin(numbers)]["operation"]]
+
+    def method(operation: str, by_client: bool) -> str:
+        # The last check is that of AUTH; those before it belong to the chain of certificates.
+        algorithms = [words[1] for words in done if words[0] == operation]
+        if algorithms:
+            return _METHODS[SIGNATURES[algorithms[-1]].kind]
+        return "EAP" if eap and by_client else "PSK"
+
+    return method("Sign", first["initiator"]), method("Verify", not first["initiator"])
 
 
 def _detail_lines(state: Snapshot, ike: Row) -> list[str]:

@@ -227,7 +227,7 @@ class Control(_Strict):
     """What IKE costs beside cryptography."""
 
     message_us: Amount = Field(description="receive or send one message: parse, look up, build, schedule")
-    stateless_us: Amount = Field(description="receive or send one message that belongs to no SA, as a cookie")
+    stateless_us: Amount = Field(description="receive or send a cookie message or a further fragment: no work on an SA")
     install_sa_us: Amount = Field(description="install one pair of ESP SAs and bring the interface up")
     certificate_us: Amount = Field(description="parse a peer's certificate and build its chain, without signatures")
     virtual_access_us: Amount = Field(description="clone a virtual-access interface from its template")

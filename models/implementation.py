@@ -27,6 +27,8 @@ Condition = Literal[
     "expected_peer",
     "certificate_request",
     "intermediate",
+    "mobike",
+    "redirect",
 ]
 
 
@@ -110,6 +112,7 @@ class ImplementationValues(_Strict):
     default_child_lifetime_s: Value
     default_child_lifetime_kilobytes: Value
     replay_window: Value
+    fragment_ip_bytes: Value = Field(description="longest IP packet that is sent whole where fragments are (RFC 7383)")
     additional_key_exchange_link_bytes: Value = Field(description="data of N(ADDITIONAL_KEY_EXCHANGE) (RFC 9370)")
     eap_server_name_bytes: Value = Field(description="name of the EAP server in an MSCHAPv2 challenge")
     eap_success_text_bytes: Value = Field(description="text of an MSCHAPv2 success request")
@@ -146,6 +149,10 @@ class ImplementationProfile(_Strict):
     values: ImplementationValues
     default_proposal: DefaultProposal
     default_transform_set: DefaultTransformSet
+
+    def has_mobike(self) -> bool:
+        """Return whether the implementation can offer MOBIKE (RFC 4555)."""
+        return any(isinstance(part, Part) and part.when == "mobike" for part in self.compositions.ike_auth_request)
 
 
 class Implementation:

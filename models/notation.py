@@ -12,8 +12,9 @@ caller describes. Blanks tell the notations apart. The keywords are those of str
 integrity algorithm serves as PRF; with an AEAD cipher a bare hash word is the PRF. A group in an ESP proposal asks for
 perfect forward secrecy.
 
-What this leaves out: several proposals in one text (commas), optional additional key exchanges (``ke1_none``) and those
-of a Child SA, brainpool curves.
+Commas divide several proposals (`parse_ike_list`, `parse_esp_list`), in order of preference.
+
+What this leaves out: optional additional key exchanges (``ke1_none``) and those of a Child SA, brainpool curves.
 """
 
 from __future__ import annotations
@@ -154,6 +155,26 @@ def parse_esp(text: str, where: str = "") -> EspProposal:
     if not aead and not words.integrity:
         raise wrong("an integrity algorithm is missing, as sha256")
     return EspProposal(words.encryption[0], "".join(words.integrity), words.esn, tuple(words.groups))
+
+
+def parse_ike_list(
+    text: str, where: str = "", methods: Mapping[str, Kem] = MappingProxyType({})
+) -> tuple[IkeProposal, ...]:
+    """Return the IKE proposals of a text with commas between them.
+
+    >>> [str(p) for p in parse_ike_list("aes256-sha512-modp4096, aes256-sha512-modp2048")]
+    ['aes-cbc-256 sha512 prf sha512 modp4096', 'aes-cbc-256 sha512 prf sha512 modp2048']
+    """
+    return tuple(parse_ike(part, where, methods) for part in text.split(","))
+
+
+def parse_esp_list(text: str, where: str = "") -> tuple[EspProposal, ...]:
+    """Return the ESP proposals of a text with commas between them.
+
+    >>> [str(p) for p in parse_esp_list("aes128gcm16, aes128-sha256")]
+    ['aes-gcm-128', 'aes-cbc-128 sha256']
+    """
+    return tuple(parse_esp(part, where) for part in text.split(","))
 
 
 def parse_group(text: str, where: str = "") -> int:

@@ -14,8 +14,11 @@ from ..hardware.profile import HardwareProfile
 from ..models.errors import InputError, unknown_name
 from ..models.ikev2.policy import EndpointPolicy, TunnelPolicy
 from ..models.implementation import Implementation, ImplementationProfile
+from ..models.ios.certificates import Certificates
 from ..models.ios.config import RouterConfig
-from ..models.ios.to_ikev2 import Translation, TunnelFault, to_ikev2, where
+from ..models.ios.identities import where
+from ..models.ios.refusals import signs_otherwise
+from ..models.ios.to_ikev2 import Translation, TunnelFault, to_ikev2
 from ..models.topology import LinkSettings, address_owners, build_topology, has_route, path
 from ..models.values import Ledger, Value
 
@@ -140,13 +143,14 @@ def build(
         raise unknown_name("router", str(initiator), [*names, "all"], "--initiator")
     routers: dict[str, RouterPlan] = {}
     faults: list[TunnelFault] = []
+    certificates = Certificates(configs, ledger)
     for config in configs:
         name = config.hostname
         profile = hardware[name]
         if not profile.ikev2.supported:
             raise InputError(f"{profile.title} cannot run IKEv2: {profile.ikev2.reason}", f"hardware of {name}")
         implementation = Implementation(implementations[name], ledger)
-        translation = to_ikev2(config, implementation)
+        translation = to_ikev2(config, implementation, certificates)
         faults.extend(translation.faults)
         cost = CostModel(profile, ledger, (licences or {}).get(name), hsec=name in hsec)
         routers[name] = RouterPlan(name, config, translation, implementation, cost)
@@ -190,7 +194,7 @@ def _pair_up(
                 ),
                 None,
             )
-            fault = _left_out(plan, policy, peer)
+            fault = _left_out(plan, policy, peer) or _signed_otherwise(plan, policy, peer)
             if fault is not None:
                 faults.append(fault)
                 continue
@@ -217,6 +221,22 @@ def _left_out(plan: RouterPlan, policy: TunnelPolicy, peer: RouterPlan) -> Tunne
     for rules, reason in peer.translation.excluded:
         if any(rule.matches(identity) for rule in rules):
             return TunnelFault(plan.name, policy.name, policy.remote_address, reason.message, reason.where)
+    return None
+
+
+def _signed_otherwise(plan: RouterPlan, policy: TunnelPolicy, peer: RouterPlan) -> TunnelFault | None:
+    """Return the fault of a tunnel one end of which signs by a kind of key that the other does not take."""
+    identity = plan.policy.profile(policy.profile).local_identity
+    served = next((profile for profile in peer.policy.profiles if profile.matches(identity)), None)
+    if served is None:
+        return None
+    ends = ((plan, policy.profile, peer, served.name), (peer, served.name, plan, policy.profile))
+    for speaker, speaking, listener, listening in ends:
+        profile = speaker.config.profiles[speaking]
+        message = signs_otherwise(speaker.config, profile, listener.config, listener.config.profiles[listening])
+        if message is not None:
+            place = where(profile.auth_local_line or profile.line)
+            return TunnelFault(plan.name, policy.name, policy.remote_address, message, place)
     return None
 
 

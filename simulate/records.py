@@ -30,6 +30,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "message_id": "int64",
         "response": "bool",
         "transmission": "int64",
+        "fragment": "int64",
         "ike_bytes": "int64",
         "udp_len": "int64",
         "ip_len": "int64",
@@ -159,13 +160,14 @@ class Recorder:
                 "message_id": message.message_id,
                 "response": message.response,
                 "transmission": datagram.transmission,
-                "ike_bytes": message.ike_bytes,
+                "fragment": datagram.fragment,
+                "ike_bytes": datagram.ike_bytes,
                 "udp_len": datagram.udp_len,
                 "ip_len": datagram.ip_len,
                 "spi_i": _hex(message.spi_i),
                 "spi_r": _hex(message.spi_r),
                 "lost": lost,
-                "payloads": message.payload_text(),
+                "payloads": datagram.payload_text(),
             }
         )
 

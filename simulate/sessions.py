@@ -7,8 +7,12 @@ from ipaddress import IPv4Address
 
 from ..models.ikev2.identity import IdentityMatch
 from ..models.ikev2.policy import EndpointPolicy, IkeProfile
+from ..models.ios import refusals
 from .deployment import Deployment, Tunnel, TunnelEnd
 from .records import Recorder, Row
+
+#: Causes of a refusal that the configurations explain (`models.ios.refusals`).
+_OF_CERTIFICATES = ("authentication method not accepted", "certificate not trusted")
 
 COLUMNS: dict[str, str] = {
     "initiator": "str",
@@ -88,9 +92,10 @@ def _row(
     until_s = success["time_s"] if success is not None else math.inf
     attempt = [m for m in messages.get(deciding["spi_local"], []) if m["time_s"] <= until_s]
     first_sends = [m for m in attempt if m["transmission"] == 0]
-    row["message_count"] = len(first_sends)
+    # A message in fragments counts once (RFC 7383).
+    row["message_count"] = sum(m["fragment"] <= 1 for m in first_sends)
     row["ike_bytes"] = sum(m["ike_bytes"] for m in first_sends)
-    row["retransmissions"] = len(attempt) - len(first_sends)
+    row["retransmissions"] = sum(m["transmission"] > 0 and m["fragment"] <= 1 for m in attempt)
     if success is not None:
         own = [m for a in attempts if a["router"] == initiator.router for m in messages.get(a["spi_local"], [])]
         row["setup_s"] = success["time_s"] - min(m["time_s"] for m in own)
@@ -199,9 +204,22 @@ def _refusal_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, 
         return f"{notify}: {_keys(deployment, initiator, responder)}"
     if cause == "no key for the peer":
         return f"{notify}: {responder.router} has no pre-shared key for {initiator.router}"
+    if cause in _OF_CERTIFICATES:
+        return f"{notify}: {_certificates(deployment, cause, initiator, responder)}"
     if cause == "no IKE proposal in common":
         return f"{notify}: {_offers(deployment, initiator)}, {_offers(deployment, responder)}"
     return f"{notify}: {cause} at {responder.router}"
+
+
+def _certificates(deployment: Deployment, cause: str, sender: TunnelEnd, judge: TunnelEnd) -> str:
+    """Return the sentence about a method or a certificate that an end does not take."""
+    speaker, listener = (deployment.routers[end.router].config for end in (sender, judge))
+    speaking = speaker.profiles[_profile(deployment, sender).name]
+    if cause == "certificate not trusted":
+        return refusals.authority_not_trusted(speaker, speaking, listener)
+    identity = _profile(deployment, sender).local_identity
+    judging = next(p for p in _policy(deployment, judge).profiles if p.matches(identity))
+    return refusals.method_not_taken(speaker, speaking, listener, listener.profiles[judging.name])
 
 
 def _keys(deployment: Deployment, sender: TunnelEnd, judge: TunnelEnd) -> str:
@@ -235,6 +253,8 @@ def _failure_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, 
         return _identities(deployment, responder, initiator, (_profile(deployment, initiator),))
     if cause == "wrong key":
         return _keys(deployment, responder, initiator)
+    if cause in _OF_CERTIFICATES:
+        return _certificates(deployment, cause, responder, initiator)
     if cause == "no answer":
         return f"{responder.router} did not answer {initiator.router}"
     return f"{cause} at {initiator.router}"

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair import Pair, agree, endpoint, mirrored
+from pair import WHOLE_BYTES, Pair, agree, endpoint, mirrored
 
 from flexvpn_sim.models.algorithms import GROUPS, KEMS, Kem
 from flexvpn_sim.models.ikev2.endpoint import Endpoint
@@ -24,7 +24,7 @@ OWN = {"bike3": BIKE, "hqc3": HQC}
 
 
 def end(side: str, text: str) -> Endpoint:
-    return endpoint(side, ike_proposals=(parse_ike(text, methods=OWN),))
+    return endpoint(side, ike_proposals=(parse_ike(text, methods=OWN),), fragment_bytes=WHOLE_BYTES)
 
 
 def joined(left: str, right: str | None = None, **more: object) -> Pair:

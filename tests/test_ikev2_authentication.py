@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair import Pair, agree, changed, credential, endpoint
+from pair import WHOLE_BYTES, Pair, agree, changed, credential, endpoint
 
 from flexvpn_sim.models.algorithms import SIGNATURES
 from flexvpn_sim.models.ikev2.endpoint import Endpoint
@@ -39,7 +39,8 @@ def certified(
 ) -> Endpoint:
     """Return an end that has a certificate and wants one."""
     given = own or credential(LEFT if side == "left" else RIGHT)
-    return endpoint(side, implementation, authentication=replace(SIGNED, credential=given), trusted=("CA",))
+    told = replace(SIGNED, credential=given)
+    return endpoint(side, implementation, authentication=told, trusted=("CA",), fragment_bytes=WHOLE_BYTES)
 
 
 def eap_client(account: EapAccount = ACCOUNT) -> Endpoint:
@@ -136,7 +137,12 @@ def test_without_a_cache_the_signature_of_each_certificate_is_checked_too() -> N
 
 def test_certificate_requests_name_every_ca_of_the_end_that_asks() -> None:
     ends = [
-        endpoint(s, authentication=replace(SIGNED, credential=credential(n)), trusted=("CA", "B", "C"))
+        endpoint(
+            s,
+            authentication=replace(SIGNED, credential=credential(n)),
+            trusted=("CA", "B", "C"),
+            fragment_bytes=WHOLE_BYTES,
+        )
         for s, n in (("left", LEFT), ("right", RIGHT))
     ]
     pair = joined(*ends)

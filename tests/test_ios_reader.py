@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import flexvpn_sim as fv
 from flexvpn_sim.models.errors import InputError
 from flexvpn_sim.models.ios.config import RouterConfig
 from flexvpn_sim.models.ios.names import interface_name
@@ -128,6 +129,10 @@ crypto ikev2 profile PROF
  authentication local pre-share key inline-key
  keyring aaa LIST
  pki trustpoint TP
+ pki trustpoint CA verify
+ aaa authorization group override psk list LIST default password hidden
+ aaa authorization user cert cached
+ aaa authorization user eap list LIST name-mangler MANGLER
  lifetime 3600
  dpd 10 3 periodic
  virtual-template 4 mode auto
@@ -157,6 +162,28 @@ crypto ipsec profile I
  responder-only
 crypto pki trustpoint TP
  enrollment terminal
+ subject-name cn="hub.example.net";o=Example Networks, c=DE
+ fqdn hub.example.net
+ rsakeypair HUB-KEY 3072
+ revocation-check crl none
+ hash sha256
+crypto ca trustpoint CA
+ enrollment mode ra
+ enrollment url HTTP://ca.example.net:80/
+ eckeypair EC
+ auto-enroll 80
+crypto pki certificate map MAP 10
+ subject-name co o = example networks
+ issuer-name nc ou = guests
+crypto pki certificate map MAP 20
+ alt-subject-name eq spoke.example.net
+crypto pki certificate chain TP
+ certificate 0A
+  30820102 03040506 0708
+  090A0B
+  quit
+ certificate ca 01 nvram:CA.cer
+crypto key generate ec keysize 384 label EC
 interface Virtual-Template4 type tunnel
  vrf forwarding IN
  ip unnumbered Loopback1
@@ -199,7 +226,13 @@ def test_the_whole_grammar_arrives_in_the_typed_objects(read: Read) -> None:
     assert (profile.match_certificate, profile.match_address_local) == ("MAP", ["GigabitEthernet1"])
     assert (profile.identity_local.kind, profile.auth_local) == ("dn", "pre-share")
     assert (profile.inline_local_key, profile.auth_remote) == (Secret("inline-key"), ["rsa-sig", "eap"])
-    assert (profile.keyring, profile.keyring_aaa, profile.pki_trustpoint) == (None, "LIST", "TP")
+    assert (profile.keyring, profile.keyring_aaa) == (None, "LIST")
+    assert [(use.name, use.use) for use in profile.trustpoints] == [("TP", ""), ("CA", "verify")]
+    assert [(a.scope, a.method, a.aaa_list, a.name) for a in profile.authorizations] == [
+        ("group", "psk", "LIST", "default"),
+        ("user", "cert", "", ""),
+        ("user", "eap", "LIST", ""),
+    ]
     assert (profile.lifetime_s, profile.dpd.interval_s, profile.dpd.retry_s) == (3600, 10, 3)
     assert (profile.dpd.mode, profile.virtual_template, profile.virtual_template_mode_auto) == ("periodic", 4, True)
     assert (profile.config_exchange_request, profile.shutdown) == (False, True)
@@ -213,7 +246,22 @@ def test_the_whole_grammar_arrives_in_the_typed_objects(read: Read) -> None:
     ipsec = hub.ipsec_profiles["I"]
     assert (ipsec.transform_sets, ipsec.pfs_group, ipsec.lifetime_s) == (["T", "U"], 19, 600)
     assert (ipsec.lifetime_kilobytes, ipsec.replay_window, ipsec.responder_only) == (0, 0, True)
-    assert (ipsec.isakmp_profile, hub.trustpoints) == ("OLD", ["TP"])
+    assert (ipsec.isakmp_profile, list(hub.trustpoints)) == ("OLD", ["TP", "CA"])
+    tp, ca = hub.trustpoints.values()
+    assert (tp.enrollment, tp.enrollment_url, tp.fqdn) == ("terminal", "", "hub.example.net")
+    assert tp.subject_name == "cn=hub.example.net,o=Example Networks,c=DE"
+    assert (tp.key.kind, tp.key.label, tp.key.size) == ("rsa", "HUB-KEY", 3072)
+    assert tp.revocation_check == ["crl", "none"]
+    assert (ca.enrollment_url, ca.key.kind, ca.key.size) == ("http://ca.example.net", "ecdsa", None)
+    assert hub.key_pairs["ecdsa", "EC"].size == 384
+    first, second = hub.certificate_maps["MAP"].entries.values()
+    assert [(r.field, r.operator, r.value) for r in first.rules] == [
+        ("subject-name", "co", "o = example networks"),
+        ("issuer-name", "nc", "ou = guests"),
+    ]
+    assert [(r.field, r.operator) for r in second.rules] == [("alt-subject-name", "eq")]
+    chain = hub.certificate_chains["TP"]
+    assert [(c.kind, c.der_bytes) for c in chain.certificates] == [("identity", 13), ("ca", 0)]
     template = hub.interfaces["Virtual-Template4"]
     assert template.is_virtual_template
     assert (template.vrf, template.unnumbered, template.ip_mtu, template.adjust_mss) == ("IN", "Loopback1", 1400, 1360)
@@ -230,7 +278,7 @@ def test_the_whole_grammar_arrives_in_the_typed_objects(read: Read) -> None:
         "192.0.2.254",
         250,
     )
-    assert [line.text for line in hub.unknown_lines] == ["enrollment terminal"]
+    assert [line.text for line in hub.unknown_lines] == ["auto-enroll 80"]
 
 
 @pytest.mark.parametrize(
@@ -393,7 +441,10 @@ def test_no_takes_back_what_was_configured(read: Read) -> None:
     assert "T" not in router.transform_sets
     assert router.interfaces["GigabitEthernet1"].addresses == []
     assert "GigabitEthernet2" not in router.interfaces
-    assert (router.routes, router.fragmentation_mtu, router.trustpoints) == ([], None, [])
+    assert (router.routes, router.fragmentation_mtu, list(router.trustpoints)) == ([], None, ["CA"])
+    assert (router.certificate_chains, list(router.certificate_maps["MAP"].entries)) == ({}, [20])
+    assert [use.name for use in router.profiles["PROF"].trustpoints] == ["TP"]
+    assert [a.method for a in router.profiles["PROF"].authorizations] == ["psk", "eap"]
 
 
 REMOVALS = """\
@@ -407,6 +458,8 @@ crypto ikev2 keyring K
 crypto ikev2 profile PROF
  no match identity remote any
  no dpd 10 3 periodic
+ no pki trustpoint CA verify
+ no aaa authorization user cert cached
  no shutdown
 crypto ipsec profile I
  no set pfs
@@ -414,6 +467,8 @@ crypto ipsec profile I
 no crypto ipsec transform-set T
 no crypto ikev2 fragmentation
 no crypto pki trustpoint TP
+no crypto pki certificate chain TP
+no crypto pki certificate map MAP 10
 interface GigabitEthernet1
  no ip address
 no interface GigabitEthernet2
@@ -512,6 +567,12 @@ def test_holes_of_templates_are_listed_as_not_understood(read: Read) -> None:
         ("crypto ikev2 profile P\n dpd 10 2 sometimes\n", ["sometimes", "on-demand, periodic"]),
         ("crypto ikev2 profile P\n authentication local psk\n", ["'psk'", "pre-share"]),
         ("crypto ikev2 profile P\n virtual-template 5000\n", ["5000", "1 to 4095"]),
+        ("crypto pki trustpoint T\n enrollment urll http://ca\n", ["'urll'", "did you mean 'url'"]),
+        ("crypto pki certificate map M 0\n", ["'0'", "1 to 65535"]),
+        ("crypto pki certificate map M 10\n subject-name has x\n", ["operator 'has'", "co, eq"]),
+        ("crypto pki certificate map M 10\n subject-name co\n", ["incomplete"]),
+        ("crypto ikev2 profile P\n pki trustpoint T seal\n", ["'seal'", "sign, verify"]),
+        ("crypto ikev2 profile P\n aaa authorization user tls cached\n", ["'tls'", "psk"]),
         ("crypto ikev2 fragmentation mtu 9000\n", ["9000", "68 to 1500"]),
         ("crypto ikev2 cookie-challenge many\n", ["'many'", "0 to 1000"]),
         ("crypto ipsec transform-set T esp-aes 265 esp-sha-hmac\n", ["'265'", "did you mean '256'"]),
@@ -700,7 +761,8 @@ identity local remote match fqdn email domain any dn key-id pre-shared-key hex 6
 integrity prf sha512 dpd 10 2 periodic lifetime virtual-template transform-set esp-aes 256 esp-gcm mode transport set
 pfs group19 security-association kilobytes seconds disable replay ip ipv6 route 0.0.0.0 10.0.0.1 255.255.255.0 1.2.3
 2001:db8::1/64 :: network mask router eigrp bgp 65000 tunnel source destination gre ipsec ipv4 protection ! # banner ^C
-certificate 0A vrf ${x} <x> \u00b2 \u0663 secret
+certificate 0A pki trustpoint chain map subject-name co rsakeypair
+authorization cert list key generate modulus vrf ${x} <x> \u00b2 \u0663 secret
 """
 commands = st.lists(st.sampled_from(VOCABULARY.split()), min_size=1, max_size=8).map(" ".join)
 indented = st.tuples(st.sampled_from(["", " ", "  ", "\t"]), commands).map("".join)
@@ -730,6 +792,16 @@ def test_any_bytes_are_a_router_or_a_refusal_of_one_line(tmp_path: Path, data: b
     assert isinstance(result, RouterConfig) or (result and "\n" not in result)
 
 
+#: The real laboratories that authenticate by certificates: what becomes of their tunnels.
+WITH_CERTIFICATES = {
+    "18": "unknown trustpoint 'CA'",  # an excerpt: the trustpoint is not shown
+    "21": "no link leads from R1 to R2",  # the router between them is not shown
+    "24": "only one router",
+    "27": "all up",
+    "39": "only one router",
+}
+
+
 @needs_labs
 def test_all_real_configurations_are_read() -> None:
     folders = sorted(folder for folder in LABS.iterdir() if folder.is_dir())
@@ -737,6 +809,13 @@ def test_all_real_configurations_are_read() -> None:
     assert len(folders) == 25
     assert len(routers) == 59  # the one of another vendor has another ending
     assert all(router.interfaces or router.profiles or router.unknown_lines for router in routers)
+    for lab, outcome in WITH_CERTIFICATES.items():
+        folder = next(LABS.glob(f"{lab}-*"))
+        if outcome == "all up":
+            assert fv.run(folder, duration_s=60, traffic=False).sessions["up"].all(), lab
+        else:
+            with pytest.raises(InputError, match=outcome):
+                fv.run(folder, duration_s=60, traffic=False)
 
 
 @needs_labs

@@ -560,6 +560,51 @@ def test_l40_a_mask_where_a_wildcard_belongs(check: Check) -> None:
     assert "write '0.0.0.255'" in one(check(east, WEST), "L40", "note").message
 
 
+CA = "crypto pki trustpoint CA\n enrollment url http://192.0.2.9\n revocation-check none\n"
+
+
+def certified(text: str) -> str:
+    """Return a configuration with certificates in the place of keys."""
+    text = changed(text, "authentication remote pre-share", "authentication remote rsa-sig")
+    text = changed(text, "authentication local pre-share", "authentication local rsa-sig")
+    return CA + changed(text, " keyring local K\n", " pki trustpoint CA\n")
+
+
+def test_sound_certificates_are_not_complained_about(check: Check) -> None:
+    assert {"L34", "L37", "L41", "L42"}.isdisjoint(f.rule for f in check(certified(EAST), certified(WEST)))
+
+
+@pytest.mark.parametrize("line", [" revocation-check crl\n", " revocation-check crl ocsp\n", ""])
+def test_l34_a_ca_must_answer_before_anybody_is_let_in(check: Check, line: str) -> None:
+    east = changed(certified(EAST), " revocation-check none\n", line)
+    assert "EAST lets in nobody" in one(check(east, certified(WEST)), "L34", "note").message
+
+
+def test_l34_a_last_resort_is_enough(check: Check) -> None:
+    east = changed(certified(EAST), "revocation-check none", "revocation-check crl none")
+    assert found(check(east, certified(WEST)), "L34") == []
+
+
+def test_l41_both_ends_must_authenticate_by_the_same_method(check: Check) -> None:
+    west = changed(certified(WEST), "authentication remote rsa-sig", "authentication remote ecdsa-sig")
+    finding = one(check(certified(EAST), west), "L41", "fatal")
+    assert "EAST authenticates by rsa-sig" in finding.message
+    assert "WEST takes only ecdsa-sig" in finding.message
+    assert [line.text for line in finding.lines] == ["authentication local rsa-sig", "authentication remote ecdsa-sig"]
+
+
+def test_l41_a_certificate_is_no_answer_to_a_key(check: Check) -> None:
+    findings = found(check(certified(EAST), WEST), "L41")
+    assert [finding.severity for finding in findings] == ["fatal", "fatal"]
+
+
+def test_l42_the_ca_must_be_known_at_the_other_end(check: Check) -> None:
+    west = changed(certified(WEST), "http://192.0.2.9", "http://192.0.2.10")
+    findings = found(check(certified(EAST), west), "L42")
+    assert [finding.severity for finding in findings] == ["warning", "warning"]
+    assert "is from the CA at http://192.0.2.9" in findings[0].message
+
+
 def test_every_rule_has_a_test() -> None:
     tested = {name.split("_")[1].upper() for name in globals() if name.startswith("test_l") and name[6:8].isdigit()}
     assert tested == set(RULES)
@@ -580,7 +625,7 @@ def test_findings_are_sorted_by_severity_rule_and_place(check: Check) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_part_of_a_configuration_can_be_linted(tmp_path: Path, data: st.DataObject) -> None:
-    for name, text in (("a.cfg", clear(HUB)), ("b.cfg", clear(WEST))):
+    for name, text in (("a.cfg", clear(HUB)), ("b.cfg", clear(WEST)), ("c.cfg", certified(EAST))):
         lines = text.splitlines()
         kept = data.draw(st.lists(st.booleans(), min_size=len(lines), max_size=len(lines)))
         part = [line for line, keep in zip(lines, kept, strict=True) if keep] or lines

@@ -295,7 +295,11 @@ def message_bytes(auth: str, key_exchange: str) -> tuple[tuple[int, int], ...]:
     words = key_exchange.split("-")
     ike = "-".join(["aes256", "sha256", *sorted(words, key=lambda word: (word.startswith("ke"), word))])
     proposals = parse_ike(ike, "ike", METHODS), parse_esp("aes256-sha256", "esp")
-    lengths = [m["ike_bytes"] for m in exchange(*proposals, load_profile(STRONGSWAN), auth=auth)["messages"]]
+    lengths = [
+        m["message_bytes"]
+        for m in exchange(*proposals, load_profile(STRONGSWAN), auth=auth)["messages"]
+        if m["fragment"] == 1
+    ]
     return tuple(zip(lengths[::2], lengths[1::2], strict=True))
 
 

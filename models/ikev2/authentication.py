@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..algorithms import PRFS, SIGNATURES
 from ..implementation import Condition
 from ..secret import Secret
-from . import children, work
+from . import children, fragmentation, work
 from .compose import Supplied
 from .events import Refusal
 from .identity import Identity
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 def init_conditions(ep: Endpoint, *, intermediate: bool) -> frozenset[Condition]:
     """Return the conditions under which optional payloads of IKE_SA_INIT are sent."""
     conditions: set[Condition] = set()
-    announced = ep.policy.fragmentation or ep.implementation.profile.announces_fragmentation
-    if announced and not ep.policy.forbids_fragmentation:
+    if fragmentation.announces(ep):
         conditions.add("fragmentation")
     if ep.policy.trusted:
         conditions.add("certificate_request")
+    if ep.policy.follows_redirects:
+        conditions.add("redirect")
     if intermediate:
         conditions.add("intermediate")
     return frozenset(conditions)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from .compose import Supplied, compose
 from .events import Refusal
 from .identity import Identity
 from .message import Message
-from .payloads import SaPayload, Selector, TsPayload
+from .payloads import KePayload, NoncePayload, Payload, SaPayload, Selector, TsPayload
 from .policy import ChildPolicy, IkeProfile, TunnelPolicy
 from .proposals import EspProposal, EspSuite, choose_esp
-from .sa import ChildSa, IkeSa, nanoseconds
+from .sa import Cause, ChildSa, IkeSa, nanoseconds
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
@@ -40,9 +41,34 @@ def proposal_of(suite: EspSuite) -> EspProposal:
     return EspProposal(suite.encryption, suite.integrity, suite.esn, (suite.group,) if suite.group else ())
 
 
-def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message) -> Agreement | Refusal:
-    """Return the first Child SA as the responder takes it, or why it refuses it."""
-    tunnel = ep.tunnel_for(sa.local, sa.remote)
+def payloads(
+    ep: Endpoint,
+    mode: Literal["tunnel", "transport"],
+    selectors: tuple[tuple[Selector, ...], tuple[Selector, ...]],
+    proposals: tuple[EspProposal, ...],
+    spi: int,
+    nonce: NoncePayload,
+    group: int,
+    *,
+    request: bool,
+) -> tuple[Payload, ...]:
+    """Return the payloads of CREATE_CHILD_SA for a Child SA. ``selectors``: this end's, then the peer's."""
+    ours, theirs = selectors
+    supplied: dict[str, Supplied] = {
+        "SA": SaPayload(proposals, 4, spi),
+        "Nonce": nonce,
+        "KE": KePayload(group) if group else None,
+        "TSi": TsPayload("TSi", ours if request else theirs),
+        "TSr": TsPayload("TSr", theirs if request else ours),
+    }
+    compositions = ep.implementation.profile.compositions
+    parts = compositions.create_child_sa_request if request else compositions.create_child_sa_response
+    return compose(parts, ep.implementation, supplied, frozenset({"transport"}) if mode == "transport" else frozenset())
+
+
+def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message, *, first: bool = True) -> Agreement | Refusal:
+    """Return a new Child SA as the responder takes it, or why it refuses it. The ``first`` one has no group."""
+    tunnel = ep.tunnel_of(sa)
     if tunnel is not None and tunnel.profile == profile.name:
         policy, interface = tunnel.child, tunnel.name
     elif profile.accepts_any_tunnel and profile.virtual_template in ep.policy.templates:
@@ -51,7 +77,7 @@ def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message) -> Agr
     else:
         return Refusal("no tunnel interface for the peer", "TS_UNACCEPTABLE")
     offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, EspProposal))
-    suite = choose_esp(offered, [p.without_groups() for p in policy.proposals])
+    suite = choose_esp(offered, [p.without_groups() if first else p for p in policy.proposals])
     if suite is None:
         own = tuple(str(p) for p in policy.proposals)
         return Refusal("no IPsec proposal in common", "NO_PROPOSAL_CHOSEN", own=own)
@@ -64,7 +90,18 @@ def agree(ep: Endpoint, sa: IkeSa, profile: IkeProfile, message: Message) -> Agr
     # Transport mode needs both ends, else the Child SA has tunnel mode (RFC 7296 1.3.1).
     if policy.mode == "transport" and message.notify("USE_TRANSPORT_MODE") is None:
         policy = replace(policy, mode="tunnel")
-    return Agreement(suite, proposal_of(suite), policy, tunnel, interface or ep.clones.clone(), theirs, ours)
+    interface = interface or sa.interface or ep.clones.clone()
+    return Agreement(suite, proposal_of(suite), policy, tunnel, interface, theirs, ours)
+
+
+def cause_of(notify: str) -> Cause:
+    """Return why a Child SA was refused with this notification."""
+    causes: dict[str, Cause] = {
+        "TS_UNACCEPTABLE": "traffic selectors differ",
+        "INVALID_KE_PAYLOAD": "no key exchange group in common",
+        "INTERNAL_ADDRESS_FAILURE": "no address left in the pool",
+    }
+    return causes.get(notify, "no IPsec proposal in common")
 
 
 def soft_lifetime_s(ep: Endpoint, sa: IkeSa, lifetime_s: float, purpose: str) -> float:

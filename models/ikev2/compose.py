@@ -60,6 +60,22 @@ def compose(
     return tuple(payloads)
 
 
+#: What an IKE_AUTH message has for its Child SA alone.
+_OF_THE_CHILD = {
+    "SA",
+    "TSi",
+    "TSr",
+    "N:USE_TRANSPORT_MODE",
+    "N:ESP_TFC_PADDING_NOT_SUPPORTED",
+    "N:NON_FIRST_FRAGMENTS_ALSO",
+}
+
+
+def without_child(parts: Sequence[Part | str]) -> list[Part | str]:
+    """Return the parts of an IKE_AUTH message that makes no Child SA (RFC 6023 section 3)."""
+    return [p for p in parts if (p if isinstance(p, str) else p.payload) not in _OF_THE_CHILD]
+
+
 def proving(parts: Sequence[Part | str]) -> list[Part | str]:
     """Return the part of an IKE_AUTH response that proves who the responder is, without a Child SA."""
     return [p for p in parts if isinstance(p, str) and p.startswith(("VID:", "ID", "CERT", "AUTH", "EAP"))]

@@ -8,7 +8,7 @@ that is queued behind the response finds the request answered.
 
 The exchanges themselves are in ``initiator``, ``responder``, ``rekey`` and ``informational``.
 
-What this leaves out: request windows above one, cookies in any but IKE_SA_INIT, fragments, INVALID_IKE_SPI answers.
+What this leaves out: request windows above one, cookies in any but IKE_SA_INIT, INVALID_IKE_SPI answers.
 """
 
 from __future__ import annotations
@@ -16,12 +16,24 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from ..implementation import Implementation
 from ..randomness import Stream, make_key
-from . import followup, informational, initiator, intermediate, rekey, responder, retransmission
+from . import (
+    followup,
+    fragmentation,
+    informational,
+    initiator,
+    intermediate,
+    mobike,
+    new_child,
+    rekey,
+    responder,
+    retransmission,
+)
+from .configuration import Addresses
 from .events import Event, EventKind, Refusal
 from .identity import Identity
 from .message import Datagram, Exchange, Message
@@ -71,6 +83,7 @@ class Endpoint:
         self.name = policy.name
         self.sas: dict[int, IkeSa] = {}
         self.clones = VirtualAccess()
+        self.addresses = Addresses()
         self._random = (seed, replication, draw)
         self._entity = f"{policy.name}#{boots}" if boots else policy.name
         self._streams: dict[tuple[IPv4Address, IPv4Address, str], Stream] = {}
@@ -111,7 +124,7 @@ class Endpoint:
             self._deliver(sa, datagram, now)
         elif not message.response and spi in self._last_words:
             closed_ns, last = self._last_words[spi]
-            recent = now - closed_ns <= nanoseconds(LAST_WORDS_S)
+            recent = now - closed_ns <= nanoseconds(LAST_WORDS_S) and datagram.fragment <= 1
             if recent and last.message.message_id == message.message_id:
                 self._last_words[spi] = (closed_ns, retransmission.repeat_response(self, last))
         return self._take()
@@ -193,6 +206,12 @@ class Endpoint:
         self._by_init[(sa.remote, sa.spi_i)] = sa
         self._half_open.add(sa.serial)
 
+    def follow(self, sa: IkeSa, remote: IPv4Address) -> None:
+        """Send to another address of the peer from now on (RFC 4555 3.5)."""
+        if self._by_init.pop((sa.remote, sa.spi_i), None) is sa:
+            self._by_init[(remote, sa.spi_i)] = sa
+        sa.remote = remote
+
     def half_open_count(self) -> int:
         """Return how many SAs this end is negotiating as responder."""
         return len(self._half_open)
@@ -202,7 +221,7 @@ class Endpoint:
         assert sa.remote_identity is not None
         self._half_open.discard(sa.serial)
         self._by_identity.setdefault(sa.remote_identity, {})[sa.serial] = sa
-        tunnel = self.tunnel_for(sa.local, sa.remote)
+        tunnel = self.tunnel_of(sa)
         if tunnel is not None:
             self._restarts.tried(tunnel.name)
 
@@ -232,8 +251,12 @@ class Endpoint:
         self._step.works.append(Work(self._tokens, operations, step, sa, remote))
 
     def send(self, datagram: Datagram) -> None:
-        """Hand a datagram to the driver."""
-        self._step.datagrams.append(datagram)
+        """Hand a message to the driver, each of its pieces in a datagram of its own."""
+        pieces = datagram.message.fragments
+        if pieces:
+            self._step.datagrams += [replace(datagram, fragment=n) for n in range(1, len(pieces) + 1)]
+        else:
+            self._step.datagrams.append(datagram)
 
     def tell(
         self,
@@ -269,7 +292,9 @@ class Endpoint:
         suite = None if exchange is Exchange.IKE_SA_INIT else sa.suite
         message = Message(exchange, sa.spi_i, sa.spi_r, sa.next_request_id, False, sa.initiator, tuple(payloads), suite)
         sa.next_request_id += 1
-        datagram = Datagram(sa.local, sa.remote, message)
+        if suite is not None:
+            message.fragments = fragmentation.cut(sa, suite, message.inner_bytes)
+        datagram = Datagram(sa.local, sa.remote, message, sa.local_port, sa.remote_port)
         timeouts_ns = retransmission.timeouts_ns(self, sa, kind)
         sa.outstanding = Outstanding(datagram, on_response, kind, timeouts_ns, unanswered or Refusal("no answer"))
         self.set_timer(sa, "retransmit", now + timeouts_ns[0])
@@ -282,7 +307,9 @@ class Endpoint:
         message = Message(
             request.exchange, sa.spi_i, sa.spi_r, request.message_id, True, sa.initiator, tuple(payloads), suite
         )
-        datagram = Datagram(sa.local, sa.remote, message)
+        if suite is not None:
+            message.fragments = fragmentation.cut(sa, suite, message.inner_bytes)
+        datagram = Datagram(sa.local, sa.answer_to or sa.remote, message, sa.local_port, sa.remote_port)
         sa.cached_response = datagram
         sa.processing_request_id = -1
         sa.expected_request_id = request.message_id + 1
@@ -293,12 +320,13 @@ class Endpoint:
         """Answer an IKE_SA_INIT request with one notification and keep nothing (RFC 7296 2.6)."""
         asked = request.message
         message = Message(Exchange.IKE_SA_INIT, asked.spi_i, 0, 0, True, False, (payload,))
-        self.send(Datagram(request.destination, request.source, message))
+        ports = (request.destination_port, request.source_port)
+        self.send(Datagram(request.destination, request.source, message, *ports))
 
-    def tunnel_for(self, local: IPv4Address, remote: IPv4Address) -> TunnelPolicy | None:
-        """Return the tunnel interface between these addresses, or None."""
+    def tunnel_of(self, sa: IkeSa) -> TunnelPolicy | None:
+        """Return the tunnel interface of an SA: the one that it has, else the one between its addresses, or None."""
         for tunnel in self.policy.tunnels:
-            if tunnel.local_address == local and tunnel.remote_address == remote:
+            if sa.belongs_to(tunnel):
                 return tunnel
         return None
 
@@ -330,12 +358,14 @@ class Endpoint:
         if sa.remote_identity is not None:
             self._by_identity.get(sa.remote_identity, {}).pop(sa.serial, None)
         self.clones.release(sa.interface)
+        if sa.virtual_address is not None:
+            self.addresses.release(sa.virtual_address)
         self._keep_last_words(sa, now)
         self.tell("attempt_failed" if failed_attempt else "ike_closed", sa, now, refusal=refusal)
         if sa.collision is not None:
             # Nobody will settle the collision any more: what the peer's rekey made has no Child SAs and never will.
             self.close(sa.collision[0], refusal, now)
-        tunnel = self.tunnel_for(sa.local, sa.remote)
+        tunnel = self.tunnel_of(sa)
         if sa.successor is None and tunnel is not None and tunnel.initiates and not self._live_with(tunnel):
             self._restarts.went_down(tunnel.name, refusal.cause, now)
 
@@ -369,10 +399,7 @@ class Endpoint:
             initiator.start(self, tunnel, now)
 
     def _live_with(self, tunnel: TunnelPolicy) -> bool:
-        return any(
-            sa.remote == tunnel.remote_address and sa.local == tunnel.local_address and sa.state is not State.DELETING
-            for sa in self.sas.values()
-        )
+        return any(sa.belongs_to(tunnel) and sa.state is not State.DELETING for sa in self.sas.values())
 
     def _keep_last_words(self, sa: IkeSa, now: int) -> None:
         words = self._last_words
@@ -387,12 +414,18 @@ class Endpoint:
             # Also a second copy, or one of a request that was repeated with a cookie or another group since.
             if outstanding is None or outstanding.answered or not self._answers(sa, outstanding, message):
                 return
+            if datagram.fragment and not fragmentation.completes(self, sa, datagram):
+                return
             outstanding.answered = True
             self.clear_timer(sa, "retransmit")
         elif message.message_id == sa.processing_request_id or any(
             not d.message.response and d.message.message_id == message.message_id for d in sa.inbox
         ):
             return
+        elif datagram.fragment:
+            awaited = message.message_id == sa.expected_request_id
+            if not (fragmentation.completes(self, sa, datagram) if awaited else datagram.fragment == 1):
+                return
         if message.response or message.message_id == sa.expected_request_id:
             self.hear_from(sa, now)
         sa.inbox.append(datagram)
@@ -407,11 +440,15 @@ class Endpoint:
 
     def _process(self, sa: IkeSa, datagram: Datagram) -> None:
         message, outstanding = datagram.message, sa.outstanding
+        sa.completed_by = datagram.fragment
         if message.response:
             assert outstanding is not None
             sa.outstanding = None
             outstanding.on_response(message)
         elif message.message_id == sa.expected_request_id:
+            # The initiator may have moved to port 4500 (RFC 7296 2.23).
+            sa.local_port, sa.remote_port = datagram.destination_port, datagram.source_port
+            sa.answer_to = datagram.source
             self._process_request(sa, message)
         elif message.message_id == sa.expected_request_id - 1 and sa.cached_response is not None:
             sa.cached_response = retransmission.repeat_response(self, sa.cached_response)
@@ -438,6 +475,10 @@ class Endpoint:
         task = sa.tasks.popleft()
         if task.kind in ("rekey child", "rekey ike"):
             rekey.begin(self, sa, task)
+        elif task.kind == "new child":
+            new_child.begin(self, sa, task.group)
+        elif task.kind in ("announce addresses", "probe path", "update addresses"):
+            mobike.begin(self, sa, task)
         else:
             informational.begin(self, sa, task)
 

@@ -25,6 +25,7 @@ EventKind = Literal[
     "dpd",
     "collision",
     "rekey_failed",
+    "redirected",
 ]
 
 

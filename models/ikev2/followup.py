@@ -67,7 +67,7 @@ def go_on(ep: Endpoint, sa: IkeSa, plan: Rekey, done: int, answer: Message, oper
     if link is not None:
         payloads.append(link_payload(ep, link.value))
     operations = [*operations, *work.additional_keygen(methods[done])]
-    operations += work.protect(sa.suite, sum(p.size for p in payloads))
+    operations += work.protect(sa, sum(p.size for p in payloads))
 
     def finish(now: int) -> None:
         then = partial(_receive_response, ep, sa, plan, methods[done], done + 1)
@@ -77,7 +77,7 @@ def go_on(ep: Endpoint, sa: IkeSa, plan: Rekey, done: int, answer: Message, oper
 
 
 def _receive_response(ep: Endpoint, sa: IkeSa, plan: Rekey, method: KeyExchange, done: int, message: Message) -> None:
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     error = message.error()
     if error is not None:
         notify = error.type
@@ -90,7 +90,7 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     """Take a request as the responder; the last one makes the new IKE SA."""
     assert sa.suite is not None
     link, waiting = message.notify("ADDITIONAL_KEY_EXCHANGE"), sa.follow_up
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     payloads: list[Payload] = [NotifyPayload("STATE_NOT_FOUND")]
     create: Callable[[int], None] | None = None
     if waiting is not None and link is not None and link.value == waiting.link and sa.state is State.ESTABLISHED:
@@ -103,7 +103,7 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         else:
             operations += work.ike_keys(waiting.suite, waiting.nonces_bytes)
             create = waiting.create
-    operations += work.protect(sa.suite, sum(p.size for p in payloads))
+    operations += work.protect(sa, sum(p.size for p in payloads))
 
     def finish(now: int) -> None:
         ep.respond(sa, message, payloads)

@@ -8,6 +8,10 @@ from typing import Literal
 
 IdKind = Literal["address", "fqdn", "email", "dn", "key-id"]
 
+#: An attribute type of X.520 (C, ST, L, O, OU, CN) as a DER OID; those that are longer. [bytes]
+ATTRIBUTE_OID_BYTES = 5
+_OID_BYTES = {"E": 11, "EMAILADDRESS": 11, "DC": 12, "UID": 12}
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -17,11 +21,28 @@ class Identity:
     value: str
 
     def data_bytes(self) -> int:
-        """Return the length of the identification data; 4 for an IPv4 address."""
-        return 4 if self.kind == "address" else len(self.value.encode())
+        """Return the length of the identification data: 4 for an IPv4 address, DER for a distinguished name."""
+        if self.kind == "address":
+            return 4
+        if self.kind == "dn":
+            return _der_bytes(sum(_attribute_bytes(part) for part in self.value.split(",")))
+        return len(self.value.encode())
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value}"
+
+
+def _der_bytes(content_bytes: int) -> int:
+    """Return the length of a DER value: tag, length, content (X.690 8.1.3)."""
+    long_form = (content_bytes.bit_length() + 7) // 8 if content_bytes > 127 else 0
+    return 2 + long_form + content_bytes
+
+
+def _attribute_bytes(text: str) -> int:
+    """Return the length of one ``TYPE=value`` of a name: SET and SEQUENCE of an OID and a string (X.501 9.2)."""
+    kind, equals, value = text.partition("=")
+    oid_bytes = _OID_BYTES.get(kind.strip().upper(), ATTRIBUTE_OID_BYTES)
+    return _der_bytes(_der_bytes(oid_bytes + _der_bytes(len((value if equals else text).strip().encode()))))
 
 
 @dataclass(frozen=True, slots=True)

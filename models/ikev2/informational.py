@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from . import rekey, work
+from . import mobike, redirect, rekey, work
 from .events import Refusal
 from .message import Exchange, Message
 from .payloads import DeletePayload, Payload
@@ -54,6 +55,8 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
             return
         payloads.append(DeletePayload((child.spi_in,)))
         on_response = partial(_child_gone, ep, sa, child, task.cause)
+    elif kind == "redirect" and task.address is not None:
+        payloads.append(redirect.payload(task.address))
     elif kind == "delete spi":
         payloads.append(DeletePayload((task.spi,)))
     elif kind == "delete ike":
@@ -62,7 +65,7 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
         payloads.append(DeletePayload())
         on_response = partial(_ike_gone, ep, sa, task.cause)
     assert sa.suite is not None
-    operations = work.protect(sa.suite, sum(p.size for p in payloads))
+    operations = work.protect(sa, sum(p.size for p in payloads))
 
     def finish(t: int) -> None:
         if kind == "dpd":
@@ -77,7 +80,7 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
 
 
 def _nothing_more(ep: Endpoint, sa: IkeSa, message: Message) -> None:
-    ep.begin(sa, sa.remote, work.unprotect(message), "INFORMATIONAL response", lambda _t: None)
+    ep.begin(sa, sa.remote, work.unprotect(sa, message), "INFORMATIONAL response", lambda _t: None)
 
 
 def _child_gone(ep: Endpoint, sa: IkeSa, child: ChildSa, cause: Cause, message: Message) -> None:
@@ -85,12 +88,12 @@ def _child_gone(ep: Endpoint, sa: IkeSa, child: ChildSa, cause: Cause, message: 
         if child.spi_in in sa.children:
             ep.remove_child(sa, child, cause, t)
 
-    ep.begin(sa, sa.remote, work.unprotect(message), "INFORMATIONAL response", finish)
+    ep.begin(sa, sa.remote, work.unprotect(sa, message), "INFORMATIONAL response", finish)
 
 
 def _ike_gone(ep: Endpoint, sa: IkeSa, cause: Cause, message: Message) -> None:
     refusal = Refusal(cause)
-    ep.begin(sa, sa.remote, work.unprotect(message), "INFORMATIONAL response", lambda t: ep.close(sa, refusal, t))
+    ep.begin(sa, sa.remote, work.unprotect(sa, message), "INFORMATIONAL response", lambda t: ep.close(sa, refusal, t))
 
 
 def _cause_of_delete(sa: IkeSa, child: ChildSa, otherwise: Cause) -> Cause:
@@ -122,10 +125,18 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     # Both ends may delete the same pair at once: then neither names it in its response (RFC 7296 1.4.1).
     named = tuple(c.spi_in for c in doomed if c.state is not ChildState.DELETING)
     answer: list[Payload] = [DeletePayload(named)] if named else []
-    operations = [*work.unprotect(message), *work.protect(sa.suite, sum(p.size for p in answer))]
+    updates = mobike.answer(ep, sa, message)
+    answer += updates
+    redirected = message.notify(redirect.REDIRECT)
+    operations = work.unprotect(sa, message)
+    if updates:
+        operations += work.nat_detection() * 2
+    operations += work.protect(sa, sum(p.size for p in answer))
 
     def finish(t: int) -> None:
         ep.respond(sa, message, answer)
+        if redirected is not None:
+            ep.tell("redirected", sa, t, detail=str(IPv4Address(redirected.value)))
         for child in doomed:
             if child.spi_in in holder.children:
                 ep.remove_child(holder, child, _cause_of_delete(holder, child, "deleted by the peer"), t)

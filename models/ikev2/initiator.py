@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..implementation import Condition
-from . import authentication, children, eap, intermediate, work
+from ..implementation import Condition, Part
+from . import authentication, children, configuration, eap, fragmentation, intermediate, mobike, nat, redirect, work
 from .authentication import establish, init_conditions
-from .compose import Supplied, compose
+from .compose import Supplied, compose, without_child
 from .events import Refusal
 from .identity import Identity
 from .message import Exchange, Message
@@ -24,12 +25,12 @@ from .payloads import (
     NotifyPayload,
     Payload,
     SaPayload,
-    Selector,
     TsPayload,
+    selectors_of,
 )
 from .policy import EapAccount, IkeProfile, TunnelPolicy
 from .proposals import EspProposal, IkeProposal, suite_of
-from .sa import Cause, IkeSa, Task
+from .sa import IkeSa, Task
 from .states import State, Trigger
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ MAX_INIT_REPEATS = 4
 # -- IKE_SA_INIT -----------------------------------------------------------------------------------------------
 
 
-def start(ep: Endpoint, tunnel: TunnelPolicy, now: int) -> None:
-    """Begin a first exchange with the peer of ``tunnel``."""
+def start(ep: Endpoint, tunnel: TunnelPolicy, now: int) -> IkeSa:
+    """Begin a first exchange with the peer of ``tunnel``; return the new SA."""
     sa = ep.new_sa(tunnel.local_address, tunnel.remote_address, initiator=True, now=now)
     sa.tunnel, sa.interface = tunnel, tunnel.name
     sa.profile = ep.policy.profile(tunnel.profile)
@@ -56,6 +57,7 @@ def start(ep: Endpoint, tunnel: TunnelPolicy, now: int) -> None:
     ep.tell("attempt", sa, now)
     operations = [*work.key_exchange_initiator(sa.group), *work.nat_detection(), *work.SEND]
     ep.begin(sa, sa.remote, operations, "IKE_SA_INIT request", lambda t: _send_init(ep, sa, t))
+    return sa
 
 
 def _send_init(ep: Endpoint, sa: IkeSa, now: int) -> None:
@@ -64,10 +66,14 @@ def _send_init(ep: Endpoint, sa: IkeSa, now: int) -> None:
         "SA": SaPayload(proposals, 0),
         "KE": KePayload(sa.group),
         "Nonce": NoncePayload(sa.nonce_local, sa.nonce_local_bytes),
+        **nat.payloads(ep, (sa.local, sa.local_port), (sa.remote, sa.remote_port)),
     }
     conditions = init_conditions(ep, intermediate=any(p.additional for p in proposals))
     compositions = ep.implementation.profile.compositions
-    payloads = compose(compositions.ike_sa_init_request, ep.implementation, supplied, conditions)
+    payloads = (
+        *compose(compositions.ike_sa_init_request, ep.implementation, supplied, conditions),
+        *redirect.origin(sa),
+    )
     if sa.cookie is not None:
         payloads = (NotifyPayload("COOKIE", ep.implementation.count("cookie_bytes"), value=sa.cookie), *payloads)
     sa.move(Trigger.SEND_INIT if sa.state is State.IDLE else Trigger.REPEAT_INIT)
@@ -108,6 +114,9 @@ def _receive_init_response(ep: Endpoint, sa: IkeSa, message: Message) -> None:
             operations = [*work.RECEIVE, *work.key_exchange_initiator(sa.group), *work.SEND]
         ep.begin(sa, sa.remote, operations, "IKE_SA_INIT request again", lambda t: _send_init(ep, sa, t))
         return
+    if message.notify(redirect.REDIRECT) is not None:
+        redirect.follow(ep, sa, message)
+        return
     error = message.error()
     if error is not None:
         own = tuple(str(p) for p in proposals)
@@ -117,6 +126,11 @@ def _receive_init_response(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     profile = sa.profile
     assert isinstance(chosen, IkeProposal) and profile is not None
     nonce = message.get(NoncePayload)
+    fragmentation.agree(ep, sa, announced_by_peer=message.notify(fragmentation.NOTIFY) is not None)
+    nat.detect(ep, sa, message)
+    # A NAT may come with any later address (RFC 4555 3.3).
+    if sa.behind_nat or mobike.offered(ep):
+        nat.move(sa)
     sa.suite, sa.remote_spi, sa.init_response = suite_of(chosen), message.spi_r, message
     sa.nonce_remote, sa.nonce_remote_bytes = nonce.value, nonce.n_bytes
     sa.key = profile.key_for(profile.expected_identity(), sa.remote)
@@ -145,7 +159,7 @@ def _begin_auth(ep: Endpoint, sa: IkeSa, operations: list[Operation]) -> None:
         auth = authentication.make(sa, sa.profile, sa.key)
     # The size of the request is known now: its protection is a part of this work.
     inner = sum(p.size for p in _auth_payloads(ep, sa, auth, 0))
-    operations = [*operations, *work.protect(sa.suite, inner)]
+    operations = [*operations, *work.protect(sa, inner)]
     ep.begin(sa, sa.remote, operations, "IKE_AUTH request", lambda t: _send_auth(ep, sa, auth, t))
 
 
@@ -153,8 +167,11 @@ def _auth_payloads(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, spi: int) 
     profile, tunnel = sa.profile, sa.tunnel
     assert profile is not None and tunnel is not None
     conditions: set[Condition] = set()
-    if profile.config_request and ep.implementation.profile.config_request:
+    configuration_request = configuration.request(ep, profile)
+    if configuration_request is not None:
         conditions.add("config_request")
+    if mobike.offered(ep):
+        conditions.add("mobike")
     if not _known_to(ep, sa, profile):
         conditions.add("initial_contact")
     if tunnel.child.mode == "transport":
@@ -170,13 +187,21 @@ def _auth_payloads(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, spi: int) 
         "CERTREQ": authentication.certificate_request(ep) if asks else None,
         "IDr": IdPayload("IDr", expected) if expected is not None else None,
         "AUTH": auth,
-        "CP": ConfigurationPayload("REQUEST", tuple(ep.implementation.config_attributes())),
+        "CP": configuration_request,
         "SA": SaPayload(tuple(p.without_groups() for p in tunnel.child.proposals), 4, spi),
         "TSi": TsPayload("TSi", tunnel.child.local_selectors),
         "TSr": TsPayload("TSr", tunnel.child.remote_selectors),
     }
-    compositions = ep.implementation.profile.compositions
-    return compose(compositions.ike_auth_request, ep.implementation, supplied, frozenset(conditions))
+    parts: Sequence[Part | str] = ep.implementation.profile.compositions.ike_auth_request
+    if _is_childless(sa):
+        parts = without_child(parts)
+    return compose(parts, ep.implementation, supplied, frozenset(conditions))
+
+
+def _is_childless(sa: IkeSa) -> bool:
+    """Return whether IKE_AUTH makes no Child SA: this end wants none, and the responder can do so (RFC 6023)."""
+    assert sa.tunnel is not None and sa.init_response is not None
+    return sa.tunnel.childless and sa.init_response.notify("CHILDLESS_IKEV2_SUPPORTED") is not None
 
 
 def _known_to(ep: Endpoint, sa: IkeSa, profile: IkeProfile) -> bool:
@@ -202,7 +227,7 @@ def _send_auth(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, now: int) -> N
 def _receive_auth_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int) -> None:
     """Take the first response of IKE_AUTH: who is the responder, and does EAP follow?"""
     assert sa.profile is not None
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     identity = message.find(IdPayload)
     if identity is None:
         _refused_by_peer(ep, sa, message, operations)
@@ -235,11 +260,17 @@ def _refused_by_peer(ep: Endpoint, sa: IkeSa, message: Message, operations: list
 
 def _conclude(ep: Endpoint, sa: IkeSa, peer: Identity, message: Message, operations: list[Operation], spi: int) -> None:
     """The responder is authenticated: install the first Child SA, or note that it was refused."""
+    sa.mobike = mobike.offered(ep) and message.notify(mobike.SUPPORTED) is not None
+    given = message.find(ConfigurationPayload)
+    sa.virtual_address = given.address if given is not None else None
     assert sa.suite is not None and sa.tunnel is not None
     error = message.error()
     if error is not None:
-        refusal = Refusal(_child_cause(error.type), error.type)
+        refusal = Refusal(children.cause_of(error.type), error.type)
         ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _no_child(ep, sa, peer, refusal, spi, t))
+        return
+    if _is_childless(sa):
+        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _childless(ep, sa, peer, t))
         return
     chosen = message.get(SaPayload)
     proposal = chosen.proposals[0]
@@ -254,10 +285,17 @@ def _conclude(ep: Endpoint, sa: IkeSa, peer: Identity, message: Message, operati
     def finish(t: int) -> None:
         sa.remote_identity = peer
         establish(ep, sa, t)
-        selectors = (_selectors(message, "TSi"), _selectors(message, "TSr"))
+        selectors = (selectors_of(message.payloads, "TSi"), selectors_of(message.payloads, "TSr"))
         children.install(ep, sa, suite, policy, spi, chosen.spi, selectors, initiator=True, now=t)
 
     ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
+
+
+def _childless(ep: Endpoint, sa: IkeSa, peer: Identity, now: int) -> None:
+    """The IKE SA is up without a Child SA: create it."""
+    sa.remote_identity = peer
+    establish(ep, sa, now)
+    sa.tasks.append(Task("new child"))
 
 
 # -- EAP -------------------------------------------------------------------------------------------------------
@@ -287,7 +325,7 @@ def _answer_eap(
         ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: ep.close(sa, refusal, t))
         return
     sent = payload
-    operations += work.protect(sa.suite, sent.size)
+    operations += work.protect(sa, sent.size)
 
     def finish(now: int) -> None:
         then = partial(_receive_eap, ep, sa, account, peer, spi)
@@ -297,7 +335,7 @@ def _answer_eap(
 
 
 def _receive_eap(ep: Endpoint, sa: IkeSa, account: EapAccount, peer: Identity, spi: int, message: Message) -> None:
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     packet, auth = message.find(EapPayload), message.find(AuthPayload)
     if packet is not None:
         _answer_eap(ep, sa, account, peer, packet, operations, spi)
@@ -312,14 +350,6 @@ def _receive_eap(ep: Endpoint, sa: IkeSa, account: EapAccount, peer: Identity, s
 
 
 # -- Afterwards ------------------------------------------------------------------------------------------------
-
-
-def _selectors(message: Message, role: str) -> tuple[Selector, ...]:
-    return next(ts.selectors for ts in message.all(TsPayload) if ts.role == role)
-
-
-def _child_cause(notify: str) -> Cause:
-    return "traffic selectors differ" if notify == "TS_UNACCEPTABLE" else "no IPsec proposal in common"
 
 
 def _reject_responder(ep: Endpoint, sa: IkeSa, refusal: Refusal, operations: list[Operation]) -> None:
@@ -337,7 +367,7 @@ def _reject_responder(ep: Endpoint, sa: IkeSa, refusal: Refusal, operations: lis
 
 
 def _reported(ep: Endpoint, sa: IkeSa, refusal: Refusal, message: Message) -> None:
-    ep.begin(sa, sa.remote, work.unprotect(message), "INFORMATIONAL response", lambda t: ep.close(sa, refusal, t))
+    ep.begin(sa, sa.remote, work.unprotect(sa, message), "INFORMATIONAL response", lambda t: ep.close(sa, refusal, t))
 
 
 def _no_child(ep: Endpoint, sa: IkeSa, peer: Identity, refusal: Refusal, spi: int, now: int) -> None:

@@ -32,7 +32,7 @@ def go_on(ep: Endpoint, sa: IkeSa, operations: list[Operation], then: Then) -> N
         return
     assert sa.suite is not None
     payload = request_payload(method)
-    operations = [*operations, *work.additional_keygen(method), *work.protect(sa.suite, payload.size)]
+    operations = [*operations, *work.additional_keygen(method), *work.protect(sa, payload.size)]
 
     def finish(now: int) -> None:
         sa.keys_ready = True
@@ -55,9 +55,9 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     payload = response_payload(method)
     nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
     operations = [] if sa.keys_ready else work.shared_secret(sa.suite, nonces)
-    operations += [*work.unprotect(message), *work.additional_answer(method)]
+    operations += [*work.unprotect(sa, message), *work.additional_answer(method)]
     operations += _new_keys(sa, message.inner_bytes, payload.size)
-    operations += work.protect(sa.suite, payload.size)
+    operations += work.protect(sa, payload.size)
 
     def finish(_now: int) -> None:
         sa.keys_ready = True
@@ -70,7 +70,7 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
 def _receive_response(
     ep: Endpoint, sa: IkeSa, method: KeyExchange, sent: KePayload, then: Then, message: Message
 ) -> None:
-    operations = [*work.unprotect(message), *work.additional_finish(method)]
+    operations = [*work.unprotect(sa, message), *work.additional_finish(method)]
     operations += _new_keys(sa, sent.size, message.inner_bytes)
     sa.additional_done += 1
     go_on(ep, sa, operations, then)

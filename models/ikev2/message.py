@@ -8,7 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from .payloads import NotifyPayload, Payload
+from .payloads import NOTIFY_TYPES, STATUS_TYPES_FROM, NotifyPayload, Payload
 from .proposals import Suite
 
 #: IKE header (RFC 7296 3.1). [bytes]
@@ -46,7 +46,9 @@ class Message:
     from_initiator: bool
     payloads: tuple[Payload, ...]
     suite: Suite | None = None
-    #: The Length field of the IKE header. [bytes]
+    #: Sizes of the SKF payloads by which it travels (RFC 7383); empty: it goes whole. [bytes]
+    fragments: tuple[int, ...] = ()
+    #: The Length field of the IKE header when it goes whole. [bytes]
     ike_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,10 @@ class Message:
 
     def find(self, kind: type[P]) -> P | None:
         """Return the first payload of this type, or None."""
-        return next((p for p in self.payloads if isinstance(p, kind)), None)
+        for payload in self.payloads:
+            if isinstance(payload, kind):
+                return payload
+        return None
 
     def all(self, kind: type[P]) -> Iterator[P]:
         """Yield every payload of this type."""
@@ -78,13 +83,17 @@ class Message:
 
     def notify(self, notify_type: str) -> NotifyPayload | None:
         """Return the notification of this type, or None."""
-        return next((n for n in self.all(NotifyPayload) if n.type == notify_type), None)
+        for payload in self.payloads:
+            if isinstance(payload, NotifyPayload) and payload.type == notify_type:
+                return payload
+        return None
 
     def error(self) -> NotifyPayload | None:
         """Return the first error notification (types below 16384, RFC 7296 3.10.1), or None."""
-        from .payloads import NOTIFY_TYPES
-
-        return next((n for n in self.all(NotifyPayload) if NOTIFY_TYPES[n.type] < 16384), None)
+        for payload in self.payloads:
+            if isinstance(payload, NotifyPayload) and NOTIFY_TYPES[payload.type] < STATUS_TYPES_FROM:
+                return payload
+        return None
 
     def payload_text(self) -> str:
         """Return the payloads with their sizes, as ``SA(48) KE(264) ...``; inside ``SK(n){...}`` when protected."""
@@ -100,7 +109,7 @@ class Message:
 
 @dataclass(slots=True)
 class Datagram:
-    """A message on its way. ``transmission`` counts sends of the same bytes from 0."""
+    """A message on its way, or one piece of it. ``transmission`` counts sends of the same bytes from 0."""
 
     source: IPv4Address
     destination: IPv4Address
@@ -108,14 +117,33 @@ class Datagram:
     source_port: int = IKE_PORT
     destination_port: int = IKE_PORT
     transmission: int = 0
+    #: Number of the piece, from 1 (RFC 7383); 0: the whole message.
+    fragment: int = 0
+
+    @property
+    def ike_bytes(self) -> int:
+        """The Length field of the IKE header. [bytes]"""
+        if self.fragment:
+            return IKE_HEADER_BYTES + self.message.fragments[self.fragment - 1]
+        return self.message.ike_bytes
 
     @property
     def udp_len(self) -> int:
         """UDP payload: the IKE message and, on port 4500, the non-ESP marker. [bytes]"""
         marker = NON_ESP_MARKER_BYTES if self.destination_port == NAT_T_PORT else 0
-        return self.message.ike_bytes + marker
+        return self.ike_bytes + marker
 
     @property
     def ip_len(self) -> int:
         """The IPv4 packet. [bytes]"""
         return self.udp_len + UDP_HEADER_BYTES + IPV4_HEADER_BYTES
+
+    def payload_text(self) -> str:
+        """Return the payloads as ``Message.payload_text`` does; the first piece names those of the whole message."""
+        if not self.fragment:
+            return self.message.payload_text()
+        pieces = self.message.fragments
+        text = f"SKF({pieces[self.fragment - 1]}) {self.fragment}/{len(pieces)}"
+        if self.fragment > 1:
+            return text
+        return f"{text}{{{' '.join(map(str, self.message.payloads))}}}"

@@ -96,7 +96,8 @@ class CheckCertificate:
 class HandleMessage:
     """Everything about one message that is not cryptography: receive or send, parse, look up, build.
 
-    ``stateless``: no SA exists and none is made, as for a request that is answered with a cookie (RFC 7296 2.6).
+    ``stateless``: only received or sent, with no work on an SA, as a request that is answered with a cookie (RFC 7296
+    2.6) and its answer, or each fragment of a message beside the one that carries its work (RFC 7383).
     """
 
     direction: Literal["in", "out"]

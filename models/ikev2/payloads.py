@@ -9,7 +9,9 @@ What this leaves out: the encoding to bytes, fragments, certificates by hash and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
 from ..algorithms import GROUPS
@@ -30,6 +32,7 @@ NOTIFY_TYPES: dict[str, int] = {
     "INVALID_KE_PAYLOAD": 17,
     "AUTHENTICATION_FAILED": 24,
     "NO_ADDITIONAL_SAS": 35,
+    "INTERNAL_ADDRESS_FAILURE": 36,
     "TS_UNACCEPTABLE": 38,
     "TEMPORARY_FAILURE": 43,
     "CHILD_SA_NOT_FOUND": 44,
@@ -44,8 +47,15 @@ NOTIFY_TYPES: dict[str, int] = {
     "REKEY_SA": 16393,
     "ESP_TFC_PADDING_NOT_SUPPORTED": 16394,
     "NON_FIRST_FRAGMENTS_ALSO": 16395,
+    "MOBIKE_SUPPORTED": 16396,
+    "ADDITIONAL_IP4_ADDRESS": 16397,
+    "NO_ADDITIONAL_ADDRESSES": 16399,
+    "UPDATE_SA_ADDRESSES": 16400,
+    "COOKIE2": 16401,
     "MULTIPLE_AUTH_SUPPORTED": 16404,
     "REDIRECT_SUPPORTED": 16406,
+    "REDIRECT": 16407,
+    "REDIRECTED_FROM": 16408,
     "EAP_ONLY_AUTHENTICATION": 16417,
     "CHILDLESS_IKEV2_SUPPORTED": 16418,
     "IKEV2_MESSAGE_ID_SYNC_SUPPORTED": 16420,
@@ -54,6 +64,9 @@ NOTIFY_TYPES: dict[str, int] = {
     "INTERMEDIATE_EXCHANGE_SUPPORTED": 16438,
     "ADDITIONAL_KEY_EXCHANGE": 16441,
 }
+
+#: From this type on a notification tells a status, below it an error (RFC 7296 3.10.1).
+STATUS_TYPES_FROM = 16384
 
 
 class Payload:
@@ -281,12 +294,18 @@ class TsPayload(Payload):
         return GENERIC_HEADER_BYTES + 4 + 16 * len(self.selectors)
 
 
+def selectors_of(payloads: Iterable[Payload], role: Literal["TSi", "TSr"]) -> tuple[Selector, ...]:
+    """Return the selectors of one end. Raises StopIteration when there are none."""
+    return next(p.selectors for p in payloads if isinstance(p, TsPayload) and p.role == role)
+
+
 @dataclass(slots=True)
 class ConfigurationPayload(Payload):
-    """Configuration (RFC 7296 3.15). ``attributes``: (name, number, value length in bytes)."""
+    """Configuration (RFC 7296 3.15). ``attributes``: (name, number, value length in bytes); a reply's ``address``."""
 
     kind: Literal["REQUEST", "REPLY"]
     attributes: tuple[tuple[str, int, int], ...]
+    address: IPv4Address | None = None
     name = "CP"
 
     @property

@@ -83,6 +83,15 @@ PRE_SHARED = Authentication()
 
 
 @dataclass(frozen=True, slots=True)
+class AddressPool:
+    """Addresses that a responder gives to clients (``ip local pool`` of IOS), and the name servers it tells them."""
+
+    first: IPv4Address
+    size: int
+    name_servers: tuple[IPv4Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DpdPolicy:
     """Dead peer detection: a probe every ``interval_s`` of silence, repeated every ``retry_s``. [s]"""
 
@@ -104,7 +113,12 @@ class IkeProfile:
     accepts_any_tunnel: bool = False
     virtual_template: str = ""
     config_request: bool = True
+    #: As initiator: ask for an address; as responder: give one of these.
+    virtual_address: bool = False
+    pool: AddressPool | None = None
     authentication: Authentication = PRE_SHARED
+    #: As responder: look up in the router's AAA lists what an authenticated peer may do.
+    authorises: bool = False
     local_identity_origin: str = ""
     accepts_origins: tuple[str, ...] = ()
 
@@ -153,6 +167,8 @@ class TunnelPolicy:
     child: ChildPolicy
     initiates: bool = True
     origin: str = ""
+    #: Authenticate without a Child SA where the responder can, and create it afterwards (RFC 6023).
+    childless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +197,17 @@ class EndpointPolicy:
     fragmentation: bool = False
     #: Not even where the implementation announces fragmentation by itself (``fragmentation = no`` of strongSwan).
     forbids_fragmentation: bool = False
+    #: Longest IP packet that is sent whole (RFC 7383); None: as the implementation does it. [bytes]
+    fragment_bytes: int | None = None
     trusted: tuple[str, ...] = ()
+    #: Pretend to be behind a NAT, so that both ends use port 4500 and UDP encapsulation (``nat force-encap`` of IOS).
+    forces_encapsulation: bool = False
+    #: Offer MOBIKE (RFC 4555), where the implementation has it.
+    mobike: bool = False
+    #: The gateway to which new clients are sent; whether this end lets itself be sent away where its implementation
+    #: does not do so by itself (``crypto ikev2 redirect client`` of IOS).
+    redirects_to: IPv4Address | None = None
+    follows_redirects: bool = False
     #: Half-open SAs from which on a cookie is demanded; None: never.
     cookie_threshold: int | None = None
     max_in_negotiation_incoming: int | None = None

@@ -47,6 +47,12 @@ class Suite:
         padded = -(-(inner_bytes + 1) // block) * block
         return 4 + cipher.iv_bytes + padded + icv
 
+    def inner_bytes_within(self, n_bytes: int, least_room: int) -> int:
+        """Return the most that an SK payload of ``n_bytes`` holds; content and padding get ``least_room`` anyway."""
+        block = ENCRYPTIONS[self.encryption].block_bytes
+        around = self.protected_bytes(0) - block
+        return max(n_bytes - around, least_room) // block * block - 1
+
 
 @dataclass(frozen=True, slots=True)
 class EspSuite:

@@ -6,19 +6,19 @@ end has not noticed (the other's request was lost), it refuses that request late
 
 With additional key exchanges (RFC 9370) two rekeys of the IKE SA never run at once: the second one is refused for now.
 
-What this leaves out: additional Child SAs, a second try with another group after INVALID_KE_PAYLOAD.
+What this leaves out: a second try for an IKE SA with another group after INVALID_KE_PAYLOAD.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from . import children, followup, work
-from .compose import compose
+from . import children, followup, new_child, work
 from .events import Refusal
 from .message import Exchange, Message
 from .operations import Operation
-from .payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, TsPayload
+from .payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload
 from .proposals import EspProposal, IkeProposal, Suite, choose_esp, choose_ike, proposal_of, suite_of
 from .sa import CHILD_TIMERS, Cause, ChildSa, ChildState, IkeSa, Task, nanoseconds
 from .states import State, Trigger
@@ -28,13 +28,20 @@ if TYPE_CHECKING:
 
 
 #: Exchanges that create, rekey or close a Child SA; while one is open the IKE SA is not rekeyed (RFC 7296 2.25.2).
-CHILD_EXCHANGES = ("rekey child", "delete child", "delete spi")
+CHILD_EXCHANGES = ("new child", "rekey child", "delete child", "delete spi")
 
 REDUNDANT: Cause = "redundant after a simultaneous rekey"
 
 
+#: In the place of a Child SA's serial number: one that is to be made.
+NEW_CHILD = -1
+
+
 def want(sa: IkeSa, key: int) -> None:
-    """Queue the rekey of the IKE SA (``key`` 0) or of the Child SA with this serial number."""
+    """Queue the rekey of the IKE SA (``key`` 0) or of the Child SA with this serial number, or `NEW_CHILD`."""
+    if key == NEW_CHILD:
+        sa.tasks.append(Task("new child"))
+        return
     if key == 0:
         sa.tasks.append(Task("rekey ike"))
         return
@@ -52,7 +59,7 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
         if sa.follow_up is None:
             _begin_ike(ep, sa)
     elif task.child.spi_in in sa.children and task.child.state is ChildState.INSTALLED:
-        _begin_child(ep, sa, task.child)
+        _begin_child(ep, sa, task.child, task.group)
 
 
 def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
@@ -64,9 +71,9 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         _receive_child(ep, sa, message)
 
 
-def _refuse(ep: Endpoint, sa: IkeSa, request: Message, answer: NotifyPayload, operations: list[Operation]) -> None:
-    assert sa.suite is not None
-    operations = [*operations, *work.protect(sa.suite, answer.size)]
+def refuse(ep: Endpoint, sa: IkeSa, request: Message, answer: NotifyPayload, operations: list[Operation]) -> None:
+    """Answer a CREATE_CHILD_SA request with a notification and change nothing."""
+    operations = [*operations, *work.protect(sa, answer.size)]
     step = f"CREATE_CHILD_SA response ({answer.type})"
 
     def finish(_now: int) -> None:
@@ -75,8 +82,8 @@ def _refuse(ep: Endpoint, sa: IkeSa, request: Message, answer: NotifyPayload, op
     ep.begin(sa, sa.remote, operations, step, finish)
 
 
-def _try_later(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
-    """Try again after TEMPORARY_FAILURE: at random in the second half of the implementation's pause.
+def try_later(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
+    """Try again (``want``) after TEMPORARY_FAILURE: at random in the second half of the implementation's pause.
 
     Two ends that have refused each other would do so again if both waited for the same time (RFC 7296 2.25).
     """
@@ -87,40 +94,22 @@ def _try_later(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
 # -- Child SAs -------------------------------------------------------------------------------------------------
 
 
-def _child_payloads(
-    ep: Endpoint,
-    child: ChildSa,
-    proposals: tuple[EspProposal, ...],
-    spi: int,
-    nonce: NoncePayload,
-    group: int,
-    *,
-    request: bool,
-) -> tuple[Payload, ...]:
-    ours, theirs = child.local_selectors, child.remote_selectors
-    supplied: dict[str, Payload | None] = {
-        "SA": SaPayload(proposals, 4, spi),
-        "Nonce": nonce,
-        "KE": KePayload(group) if group else None,
-        "TSi": TsPayload("TSi", ours if request else theirs),
-        "TSr": TsPayload("TSr", theirs if request else ours),
-    }
-    compositions = ep.implementation.profile.compositions
-    parts = compositions.create_child_sa_request if request else compositions.create_child_sa_response
-    transport = child.policy.mode == "transport"
-    payloads = compose(parts, ep.implementation, supplied, frozenset({"transport"}) if transport else frozenset())
-    if request:
-        return (NotifyPayload("REKEY_SA", spi_bytes=4, value=child.spi_in), *payloads)
-    return payloads
+def demanded_group(message: Message, proposals: Iterable[EspProposal]) -> int:
+    """Return the group that INVALID_KE_PAYLOAD demands, if it was offered, else 0 (RFC 7296 1.3)."""
+    demanded = message.notify("INVALID_KE_PAYLOAD")
+    offered = demanded is not None and any(demanded.value in p.groups for p in proposals)
+    return demanded.value if demanded is not None and offered else 0
 
 
-def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa) -> None:
+def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa, demanded: int) -> None:
     assert sa.suite is not None
     proposals = old.policy.proposals
-    group = proposals[0].groups[0] if proposals[0].groups else 0
+    group = demanded or (proposals[0].groups[0] if proposals[0].groups else 0)
     nonce, spi = ep.nonce(sa), ep.esp_spi(sa)
-    payloads = _child_payloads(ep, old, proposals, spi, nonce, group, request=True)
-    operations = [*work.key_exchange_initiator(group), *work.protect(sa.suite, sum(p.size for p in payloads))]
+    selectors = (old.local_selectors, old.remote_selectors)
+    asked = children.payloads(ep, old.policy.mode, selectors, proposals, spi, nonce, group, request=True)
+    payloads = (NotifyPayload("REKEY_SA", spi_bytes=4, value=old.spi_in), *asked)
+    operations = [*work.key_exchange_initiator(group), *work.protect(sa, sum(p.size for p in payloads))]
 
     def finish(now: int) -> None:
         old.rekeying = True
@@ -129,7 +118,7 @@ def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa) -> None:
             Exchange.CREATE_CHILD_SA,
             payloads,
             "rekey child",
-            lambda m: _receive_child_response(ep, sa, old, m, spi, nonce),
+            lambda m: _receive_child_response(ep, sa, old, m, spi, nonce, demanded),
             now,
         )
 
@@ -137,14 +126,17 @@ def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa) -> None:
 
 
 def _receive_child_response(
-    ep: Endpoint, sa: IkeSa, old: ChildSa, message: Message, spi: int, nonce: NoncePayload
+    ep: Endpoint, sa: IkeSa, old: ChildSa, message: Message, spi: int, nonce: NoncePayload, demanded: int
 ) -> None:
     assert sa.suite is not None
     error = message.error()
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     if error is not None:
         notify = error.type
-        ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", lambda t: _child_failed(ep, sa, old, notify, t))
+        # A responder that demands one group after the other is not followed.
+        again = 0 if demanded else demanded_group(message, old.policy.proposals)
+        step = "CREATE_CHILD_SA response"
+        ep.begin(sa, sa.remote, operations, step, lambda t: _child_failed(ep, sa, old, notify, t, again))
         return
     chosen = message.get(SaPayload)
     proposal = chosen.proposals[0]
@@ -155,8 +147,9 @@ def _receive_child_response(
     operations += work.child_keys(sa.suite.prf, suite, nonce.n_bytes + peer_nonce.n_bytes)
     operations += work.install()
 
+    selectors = (old.local_selectors, old.remote_selectors)
+
     def finish(t: int) -> None:
-        selectors = (old.local_selectors, old.remote_selectors)
         new = children.install(ep, sa, suite, old.policy, spi, chosen.spi, selectors, initiator=True, now=t)
         _settle_child(ep, sa, old, new, min(nonce.value, peer_nonce.value), t)
 
@@ -190,7 +183,8 @@ def _retire(ep: Endpoint, sa: IkeSa, child: ChildSa) -> None:
     ep.clear_timer(sa, "retry", child.serial)
 
 
-def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int) -> None:
+def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int, again: int) -> None:
+    """Give way, try later or once more with the group ``again``, or let the old SA live on."""
     old.rekeying = False
     if old.collision is not None:
         # The peer had rekeyed it already when our request came: its exchange stays (RFC 7296 2.8.1).
@@ -201,7 +195,9 @@ def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int) 
         ep.remove_child(sa, old, "deleted by the peer", now)
         sa.tasks.append(Task("delete ike", cause="deleted by the peer", if_empty=True))
     elif notify == "TEMPORARY_FAILURE":
-        _try_later(ep, sa, old.serial, now)
+        try_later(ep, sa, old.serial, now)
+    elif again:
+        sa.tasks.appendleft(Task("rekey child", old, group=again))
     else:
         # The old SA lives on until its lifetime ends; then the tunnel starts afresh.
         ep.tell("rekey_failed", sa, now, child=old, refusal=Refusal("no IPsec proposal in common", notify))
@@ -209,40 +205,44 @@ def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int) 
 
 def _receive_child(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None
-    operations = work.unprotect(message)
-    rekey = message.notify("REKEY_SA")
-    spi_named = rekey.value if rekey is not None else 0
+    operations = work.unprotect(sa, message)
+    replaced = message.notify("REKEY_SA")
+    spi_named = replaced.value if replaced is not None else 0
     old = next((c for c in sa.children.values() if c.spi_out == spi_named), None)
     # In doubt which of two new IKE SAs stays, the Child SAs have no place yet.
     if sa.state is not State.ESTABLISHED or sa.rekeying or sa.rival_of is not None:
-        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        return
+    if replaced is None:
+        new_child.receive(ep, sa, message, operations)
         return
     if old is None:
         not_found = NotifyPayload("CHILD_SA_NOT_FOUND", spi_bytes=4, value=spi_named)
-        _refuse(ep, sa, message, not_found, operations)
+        refuse(ep, sa, message, not_found, operations)
         return
     if old.state is not ChildState.INSTALLED:
-        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
     offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, EspProposal))
     suite = choose_esp(offered, old.policy.proposals)
     if suite is None:
-        _refuse(ep, sa, message, NotifyPayload("NO_PROPOSAL_CHOSEN"), operations)
+        refuse(ep, sa, message, NotifyPayload("NO_PROPOSAL_CHOSEN"), operations)
         return
     exchange = message.find(KePayload)
     if suite.group and (exchange is None or exchange.group != suite.group):
-        _refuse(ep, sa, message, NotifyPayload("INVALID_KE_PAYLOAD", 2, value=suite.group), operations)
+        refuse(ep, sa, message, NotifyPayload("INVALID_KE_PAYLOAD", 2, value=suite.group), operations)
         return
     nonce, peer_nonce = ep.nonce(sa), message.get(NoncePayload)
     spi = ep.esp_spi(sa)
-    answer = _child_payloads(ep, old, (children.proposal_of(suite),), spi, nonce, suite.group, request=False)
+    selectors = (old.local_selectors, old.remote_selectors)
+    proposals = (children.proposal_of(suite),)
+    answer = children.payloads(ep, old.policy.mode, selectors, proposals, spi, nonce, suite.group, request=False)
     operations += work.key_exchange_initiator(suite.group) + work.key_exchange_finish(suite.group)
     operations += work.child_keys(sa.suite.prf, suite, nonce.n_bytes + peer_nonce.n_bytes)
-    operations += work.install() + work.protect(sa.suite, sum(p.size for p in answer))
+    operations += work.install() + work.protect(sa, sum(p.size for p in answer))
 
     def finish(now: int) -> None:
         ep.respond(sa, message, answer)
-        selectors = (old.local_selectors, old.remote_selectors)
         spi_out = message.get(SaPayload).spi
         new = children.install(ep, sa, suite, old.policy, spi, spi_out, selectors, initiator=False, now=now)
         if old.rekeying:
@@ -262,7 +262,7 @@ def _begin_ike(ep: Endpoint, sa: IkeSa) -> None:
     group = sa.suite.group
     nonce, spi = ep.nonce(sa), ep.ike_spi(sa.local, sa.remote)
     payloads = (SaPayload(proposals, 8, spi), nonce, KePayload(group))
-    operations = [*work.key_exchange_initiator(group), *work.protect(sa.suite, sum(p.size for p in payloads))]
+    operations = [*work.key_exchange_initiator(group), *work.protect(sa, sum(p.size for p in payloads))]
 
     def finish(now: int) -> None:
         sa.rekeying = True
@@ -281,7 +281,7 @@ def _begin_ike(ep: Endpoint, sa: IkeSa) -> None:
 def _receive_ike_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int, nonce: NoncePayload) -> None:
     assert sa.suite is not None
     error = message.error()
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     if error is not None:
         notify = error.type
         ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", lambda t: _ike_failed(ep, sa, notify, t))
@@ -345,17 +345,17 @@ def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int) -> None:
     if sa.collision is not None:
         concede_ike(ep, sa, now)
     elif notify == "TEMPORARY_FAILURE":
-        _try_later(ep, sa, 0, now)
+        try_later(ep, sa, 0, now)
     else:
         ep.tell("rekey_failed", sa, now, refusal=Refusal("no IKE proposal in common", notify))
 
 
 def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     child_exchange = sa.outstanding is not None and sa.outstanding.kind in CHILD_EXCHANGES
     if sa.state is not State.ESTABLISHED or child_exchange:
-        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
     asked = message.get(SaPayload)
     offered = tuple(p for p in asked.proposals if isinstance(p, IkeProposal))
@@ -364,10 +364,10 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     if suite is None or suite.group != group:
         notify = "NO_PROPOSAL_CHOSEN" if suite is None else "INVALID_KE_PAYLOAD"
         value = 0 if suite is None else suite.group
-        _refuse(ep, sa, message, NotifyPayload(notify, 2 if value else 0, value=value), operations)
+        refuse(ep, sa, message, NotifyPayload(notify, 2 if value else 0, value=value), operations)
         return
     if suite.additional_exchanges and (sa.rekeying or sa.follow_up is not None):
-        _refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
     nonce, peer_nonce = ep.nonce(sa), message.get(NoncePayload)
     spi = ep.ike_spi(sa.local, sa.remote)
@@ -378,7 +378,7 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         answer.append(followup.link_payload(ep, spi))
     else:
         operations += work.ike_keys(suite, nonces_bytes)
-    operations += work.protect(sa.suite, sum(p.size for p in answer))
+    operations += work.protect(sa, sum(p.size for p in answer))
 
     def create(t: int) -> None:
         new = _inherit(ep, sa, spi, asked.spi, suite, initiator=False, now=t)
@@ -404,6 +404,8 @@ def _inherit(ep: Endpoint, old: IkeSa, spi: int, peer_spi: int, suite: Suite, *,
     new.local_identity, new.remote_identity = old.local_identity, old.remote_identity
     new.suite, new.group, new.keys_ready = suite, suite.group, True
     new.generation = old.generation + 1
+    new.behind_nat, new.mobike, new.other_addresses = old.behind_nat, old.mobike, old.other_addresses
+    new.local_port, new.remote_port, new.fragment_bytes = old.local_port, old.remote_port, old.fragment_bytes
     new.move(Trigger.INHERIT)
     ep.clones.share(new.interface)
     ep.authenticated(new)
@@ -420,6 +422,10 @@ def _adopt(ep: Endpoint, old: IkeSa, new: IkeSa, now: int) -> None:
             if due is not None:
                 ep.set_timer(new, name, due, child.serial)
     old.children.clear()
+    retry = old.timers.pop(("retry", NEW_CHILD), None)
+    if retry is not None:
+        ep.set_timer(new, "retry", retry, NEW_CHILD)
+    new.virtual_address, old.virtual_address = old.virtual_address, None
     # The end of a tunnel that has lost its last Child SA is not put off by the rekey.
     new.tasks.extend(t for t in old.tasks if t.kind in CHILD_EXCHANGES or t.if_empty)
     old.tasks.clear()

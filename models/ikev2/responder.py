@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..implementation import Condition, Part
 from ..randomness import make_key
-from . import authentication, children, eap, work
+from . import authentication, children, configuration, eap, fragmentation, mobike, nat, redirect, work
 from .authentication import establish, init_conditions
-from .compose import Supplied, compose, concluding, proving
+from .compose import Supplied, compose, concluding, proving, without_child
 from .events import Refusal
 from .identity import Identity
 from .message import Datagram, Message
-from .operations import CloneInterface, Operation
+from .operations import Authorise, CloneInterface, Operation
 from .payloads import (
     AuthPayload,
     EapPayload,
@@ -60,6 +60,8 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
             )
             ep.tell_of_stranger("cookie_demanded", remote, now)
             return
+    if redirect.send_away(ep, datagram, receive, now):
+        return
     offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, IkeProposal))
     own = ep.policy.proposals_for(local)
     suite = choose_ike(offered, own)
@@ -83,6 +85,9 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
     nonce = message.get(NoncePayload)
     sa.nonce_remote, sa.nonce_remote_bytes = nonce.value, nonce.n_bytes
     sa.init_request = message
+    sa.local_port, sa.remote_port = datagram.destination_port, datagram.source_port
+    nat.detect(ep, sa, message)
+    fragmentation.agree(ep, sa, announced_by_peer=message.notify(fragmentation.NOTIFY) is not None)
     sa.processing_request_id = 0
     ep.remember_init(sa)
     ep.set_timer(sa, "half_open", now + nanoseconds(ep.implementation.number("half_open_timeout_s")))
@@ -116,6 +121,7 @@ def _answer_init(ep: Endpoint, sa: IkeSa, request: Message, now: int) -> None:
         "KE": KePayload(suite.group),
         "Nonce": NoncePayload(sa.nonce_local, sa.nonce_local_bytes),
         "CERTREQ": authentication.certificate_request(ep),
+        **nat.payloads(ep, (sa.local, sa.local_port), (sa.remote, sa.remote_port)),
     }
     compositions = ep.implementation.profile.compositions
     conditions = init_conditions(ep, intermediate=bool(suite.additional_exchanges))
@@ -150,7 +156,7 @@ def receive_auth(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None
     nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
     operations = [] if sa.keys_ready else work.shared_secret(sa.suite, nonces)
-    operations += work.unprotect(message)
+    operations += work.unprotect(sa, message)
     judgement = _judge(ep, sa, message)
     operations += judgement.operations
     if judgement.refusal is not None:
@@ -200,7 +206,7 @@ def _refuse_auth(
         ep.tell("refused", sa, now, refusal=refusal)
         ep.close(sa, refusal, now)
 
-    operations = [*operations, *work.protect(sa.suite, answer.size)]
+    operations = [*operations, *work.protect(sa, answer.size)]
     ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
 
 
@@ -225,9 +231,19 @@ def _conclude(
     """Answer the last ``request`` of IKE_AUTH; the ``first`` one, which EAP puts off, asked for the Child SA."""
     assert sa.suite is not None
     ep.clear_timer(sa, "half_open")
-    child = children.agree(ep, sa, peer.profile, first)
+    # Without an SA payload the initiator wants no Child SA yet (RFC 6023).
+    child = children.agree(ep, sa, peer.profile, first) if first.find(SaPayload) is not None else None
+    pool = peer.profile.pool
+    if pool is not None and configuration.asks_for_address(first):
+        # Taken at once too. Without an address there is no Child SA (RFC 7296 3.15.4).
+        sa.virtual_address = ep.addresses.take(pool)
+        if sa.virtual_address is None:
+            child = Refusal("no address left in the pool", "INTERNAL_ADDRESS_FAILURE")
+    sa.mobike = mobike.offered(ep) and first.notify(mobike.SUPPORTED) is not None
     spi = ep.esp_spi(sa)
     operations = list(operations)
+    if peer.profile.authorises:
+        operations.append(Authorise())
     if isinstance(child, children.Agreement):
         # Taken at once: the next request may be judged before this one is answered.
         sa.interface = child.interface
@@ -235,8 +251,8 @@ def _conclude(
             operations.append(CloneInterface())
         nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
         operations += [*work.child_keys(sa.suite.prf, child.suite, nonces), *work.install()]
-    payloads = _answer_payloads(ep, peer.profile, child, auth, spi, after_eap=first is not request)
-    operations += work.protect(sa.suite, sum(p.size for p in payloads))
+    payloads = _answer_payloads(ep, sa, peer.profile, child, auth, spi, after_eap=first is not request)
+    operations += work.protect(sa, sum(p.size for p in payloads))
 
     def finish(now: int) -> None:
         sa.profile, sa.key, sa.keys_ready, sa.eap = peer.profile, peer.key, True, None
@@ -247,6 +263,9 @@ def _conclude(
         if isinstance(child, Refusal):
             establish(ep, sa, now)
             ep.tell("refused", sa, now, refusal=child)
+            return
+        if child is None:
+            establish(ep, sa, now)
             return
         sa.tunnel = child.tunnel
         establish(ep, sa, now)
@@ -259,8 +278,9 @@ def _conclude(
 
 def _answer_payloads(
     ep: Endpoint,
+    sa: IkeSa,
     profile: IkeProfile,
-    child: children.Agreement | Refusal,
+    child: children.Agreement | Refusal | None,
     auth: AuthPayload,
     spi: int,
     *,
@@ -269,15 +289,24 @@ def _answer_payloads(
     """Return the last response of IKE_AUTH: identity and certificate unless EAP came in between, AUTH, the Child SA."""
     parts: Sequence[Part | str] = ep.implementation.profile.compositions.ike_auth_response
     supplied = _proof(profile, auth)
+    conditions: set[Condition] = set()
+    if sa.virtual_address is not None and profile.pool is not None:
+        supplied["CP"] = configuration.reply(profile.pool, sa.virtual_address)
+        conditions.add("config_request")
+    if sa.mobike:
+        conditions.add("mobike")
     if after_eap:
         parts = concluding(parts)
+    if child is None:
+        return compose(without_child(parts), ep.implementation, supplied, frozenset(conditions))
     if isinstance(child, Refusal):
         return (*compose(proving(parts), ep.implementation, supplied), NotifyPayload(child.notify))
     supplied["SA"] = SaPayload((child.proposal,), 4, spi)
     supplied["TSi"] = TsPayload("TSi", child.initiator_selectors)
     supplied["TSr"] = TsPayload("TSr", child.responder_selectors)
-    conditions: frozenset[Condition] = frozenset({"transport"} if child.policy.mode == "transport" else ())
-    return compose(parts, ep.implementation, supplied, conditions)
+    if child.policy.mode == "transport":
+        conditions.add("transport")
+    return compose(parts, ep.implementation, supplied, frozenset(conditions))
 
 
 def _proof(profile: IkeProfile, auth: AuthPayload, packet: EapPayload | None = None) -> dict[str, Supplied]:
@@ -304,7 +333,7 @@ def _begin_eap(
 def _receive_eap(ep: Endpoint, sa: IkeSa, server: eap.EapServer, message: Message) -> None:
     assert sa.suite is not None
     identity = next(p.identity for p in server.first.all(IdPayload) if p.role == "IDi")
-    operations = work.unprotect(message)
+    operations = work.unprotect(sa, message)
     packet, auth = message.find(EapPayload), message.find(AuthPayload)
     if packet is not None:
         more, answer = eap.next_request(ep, sa, server, packet)
@@ -336,5 +365,5 @@ def _answer_round(
         sa.keys_ready = True
         ep.respond(sa, request, payloads)
 
-    operations = [*operations, *work.protect(sa.suite, sum(p.size for p in payloads))]
+    operations = [*operations, *work.protect(sa, sum(p.size for p in payloads))]
     ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)

@@ -48,12 +48,12 @@ def time_out(ep: Endpoint, sa: IkeSa, now: int) -> None:
         ep.send(again)
         ep.tell("retransmission", sa, t, detail=again.message.exchange.name)
 
-    ep.begin(None, sa.remote, list(work.SEND), "retransmit request", finish)
+    ep.begin(None, sa.remote, work.send(again.message), "retransmit request", finish)
 
 
 def repeat_response(ep: Endpoint, cached: Datagram) -> Datagram:
     """Send a response once more for a request that came once more; return the copy, which counts the repetition."""
     again = replace(cached, transmission=cached.transmission + 1)
-    operations = [*work.RECEIVE, *work.SEND]
+    operations = [*work.RECEIVE, *work.send(again.message)]
     ep.begin(None, cached.destination, operations, "repeat response", lambda _now: ep.send(again))
     return again

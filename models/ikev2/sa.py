@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..secret import Secret
 from .identity import Identity
-from .message import Datagram, Message
+from .message import IKE_PORT, Datagram, Message
 from .operations import Operation
 from .payloads import Selector
 from .policy import ChildPolicy, IkeProfile, KeyEntry, TunnelPolicy
@@ -51,6 +51,9 @@ Cause = Literal[
     "wrong signature",
     "wrong EAP password",
     "no room for another tunnel",
+    "no address left in the pool",
+    "redirected",
+    "redirected too often",
 ]
 
 TimerName = Literal["retransmit", "half_open", "dpd", "rekey", "expire", "retry"]
@@ -58,7 +61,19 @@ TimerName = Literal["retransmit", "half_open", "dpd", "rekey", "expire", "retry"
 #: Timers of a Child SA; they run at its IKE SA.
 CHILD_TIMERS: tuple[TimerName, ...] = ("rekey", "expire", "retry")
 
-TaskKind = Literal["rekey child", "rekey ike", "delete child", "delete spi", "delete ike", "dpd"]
+TaskKind = Literal[
+    "new child",
+    "rekey child",
+    "rekey ike",
+    "delete child",
+    "delete spi",
+    "delete ike",
+    "dpd",
+    "announce addresses",
+    "probe path",
+    "update addresses",
+    "redirect",
+]
 
 
 def nanoseconds(seconds: float) -> int:
@@ -132,6 +147,10 @@ class Task:
     cause: Cause = "local decision"
     #: Inbound ESP SPI that the peer must forget, of a Child SA that this end does not have.
     spi: int = 0
+    #: Key exchange group that the peer has demanded instead of the one that was tried first; 0: none yet.
+    group: int = 0
+    #: Where the peer is sent to (RFC 5685).
+    address: IPv4Address | None = None
     #: Only if the IKE SA has no Child SA in use when its turn comes.
     if_empty: bool = False
 
@@ -169,6 +188,29 @@ class IkeSa:
     #: The EAP exchange of a responder, and the key that EAP gave to either end (RFC 7296 2.16).
     eap: EapServer | None = None
     msk: Secret | None = None
+    #: UDP ports of both ends; 4500 once the initiator has moved there (RFC 7296 2.23).
+    local_port: int = IKE_PORT
+    remote_port: int = IKE_PORT
+    #: A NAT stands between both ends, or one of them says so.
+    behind_nat: bool = False
+    #: Both ends can move to other addresses (RFC 4555); those of this end beside the one in use.
+    mobike: bool = False
+    other_addresses: tuple[IPv4Address, ...] = ()
+    #: Addresses that the peer has announced beside ``remote``.
+    peer_addresses: tuple[IPv4Address, ...] = ()
+    #: Where the request came from that is being answered; None: from ``remote``.
+    answer_to: IPv4Address | None = None
+    #: The gateway that has sent this client away, and how often that has happened (RFC 5685).
+    redirected_from: IPv4Address | None = None
+    redirects: int = 0
+    #: Address that the responder gave to the initiator.
+    virtual_address: IPv4Address | None = None
+    #: Longest IP packet that this end sends whole (RFC 7383); 0: every message goes whole. [bytes]
+    fragment_bytes: int = 0
+    #: Numbers of the pieces that have arrived, by (response, message ID) of the message that is not complete yet.
+    pieces: dict[tuple[bool, int], set[int]] = field(default_factory=dict)
+    #: The piece that completed the message which is being worked on; 0: it came whole.
+    completed_by: int = 0
     established_ns: int = -1
     group: int = 0
     cookie: int | None = None
@@ -200,6 +242,12 @@ class IkeSa:
     def in_use(self) -> bool:
         """True while a Child SA carries traffic: one that is installed and neither replaced nor being deleted."""
         return any(child.state is ChildState.INSTALLED for child in self.children.values())
+
+    def belongs_to(self, tunnel: TunnelPolicy) -> bool:
+        """Return whether this is an SA of a tunnel: by name, which outlasts a change of address, else by addresses."""
+        if self.tunnel is not None:
+            return self.tunnel.name == tunnel.name
+        return tunnel.remote_address == self.remote and tunnel.local_address == self.local
 
     @property
     def spi_i(self) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 from ..algorithms import PRFS, SIGNATURES, Group, Kem, KeyExchange
-from .message import Message
+from .fragmentation import cut
+from .message import IKE_HEADER_BYTES, Message
 from .operations import (
     DhKeygen,
     DhShared,
@@ -24,6 +25,7 @@ from .operations import (
     Unprotect,
 )
 from .proposals import EspSuite, Suite
+from .sa import IkeSa
 
 #: SHA-1 over SPIi | SPIr | IPv4 address | port (RFC 7296 2.23). [bytes]
 NAT_DETECTION_BYTES = 22
@@ -130,15 +132,28 @@ def key_exchange_finish(group: int) -> list[Operation]:
     return [DhValidate(group), DhShared(group)] if group else []
 
 
-def protect(suite: Suite, inner_bytes: int) -> list[Operation]:
-    """Protect and send one message of ``inner_bytes`` of payloads."""
-    return [Protect(suite.encryption, suite.integrity, suite.protected_bytes(inner_bytes)), *SEND]
+def protect(sa: IkeSa, inner_bytes: int) -> list[Operation]:
+    """Protect and send one message of ``inner_bytes`` of payloads, each piece of it when it is fragmented."""
+    suite = sa.suite
+    assert suite is not None
+    pieces = cut(sa, suite, inner_bytes)
+    if not pieces:
+        return [Protect(suite.encryption, suite.integrity, suite.protected_bytes(inner_bytes)), *SEND]
+    sends = [*SEND, *([HandleMessage("out", stateless=True)] * (len(pieces) - 1))]
+    return [
+        o for n, sent in zip(pieces, sends, strict=True) for o in (Protect(suite.encryption, suite.integrity, n), sent)
+    ]
 
 
-def unprotect(message: Message) -> list[Operation]:
-    """Receive, check and decrypt one protected message."""
+def unprotect(sa: IkeSa, message: Message) -> list[Operation]:
+    """Receive, check and decrypt one protected message, or the piece that made it complete."""
     suite = message.suite
     if suite is None:
         return RECEIVE
-    n_bytes = suite.protected_bytes(message.inner_bytes)
+    n_bytes = message.fragments[sa.completed_by - 1] if sa.completed_by else message.ike_bytes - IKE_HEADER_BYTES
     return [*RECEIVE, Unprotect(suite.encryption, suite.integrity, n_bytes)]
+
+
+def send(message: Message) -> list[Operation]:
+    """Send a message that is protected already, piece by piece."""
+    return [*SEND, *([HandleMessage("out", stateless=True)] * (len(message.fragments) - 1))]

@@ -41,6 +41,7 @@ class Arguments:
         self.where = command.where
         self.negated = command.negated
         self.secret: Secret | None = command.secret
+        self.body_bytes = command.body_bytes
 
     @property
     def more(self) -> bool:

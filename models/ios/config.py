@@ -101,6 +101,119 @@ class Dpd:
     line: Line
 
 
+KeyKind = Literal["rsa", "ecdsa", "mldsa"]
+#: Fields of a certificate that a certificate map can test.
+CertificateField = Literal[
+    "subject-name",
+    "issuer-name",
+    "alt-subject-name",
+    "unstructured-subject-name",
+    "name",
+    "serial-number",
+    "expires-on",
+    "valid-start",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """``rsakeypair LABEL [BITS]``, ``eckeypair LABEL``, ``mldsakeypair LABEL [SET]`` of a trustpoint, or ``crypto key
+    generate``. ``size``: modulus, curve or parameter set (44, 65, 87); None: not said.
+    """
+
+    kind: KeyKind
+    label: str
+    size: int | None
+    line: Line
+
+
+@dataclass(slots=True)
+class Trustpoint:
+    """``crypto pki trustpoint NAME``: a CA, and the certificate that the router has from it.
+
+    ``enrollment`` is the word behind it (``url``, ``terminal``, ``pkcs12``, ``selfsigned`` ...), ``enrollment_url``
+    where the CA is; both empty: not said. ``fqdn`` ``none``: left out of the certificate.
+    """
+
+    name: str
+    line: Line
+    enrollment: str = ""
+    enrollment_url: str = ""
+    subject_name: str = ""
+    fqdn: str | None = None
+    key: KeyPair | None = None
+    revocation_check: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCertificate:
+    """One ``certificate [ca|self-signed] SERIAL`` of a chain. ``der_bytes``: its length; 0: the body is not there."""
+
+    kind: Literal["identity", "ca", "self-signed"]
+    der_bytes: int
+    line: Line
+
+
+@dataclass(slots=True)
+class CertificateChain:
+    """``crypto pki certificate chain NAME``: what a trustpoint of this name holds. Contents are not kept."""
+
+    name: str
+    line: Line
+    certificates: list[StoredCertificate] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRule:
+    """One test of a certificate map: ``eq`` equal, ``ne`` not equal, ``co`` contains, ``nc`` does not contain."""
+
+    field: CertificateField
+    operator: Literal["eq", "ne", "co", "nc", "lt", "ge"]
+    value: str
+    line: Line
+
+
+@dataclass(slots=True)
+class CertificateMapEntry:
+    """``crypto pki certificate map NAME SEQUENCE``: all of its rules must hold."""
+
+    sequence: int
+    line: Line
+    rules: list[CertificateRule] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class CertificateMap:
+    """All entries of a certificate map, by sequence number; one that holds is enough."""
+
+    name: str
+    line: Line
+    entries: dict[int, CertificateMapEntry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustpointUse:
+    """``pki trustpoint NAME [sign|verify]`` of a profile; ``use`` empty: for both."""
+
+    name: str
+    use: Literal["", "sign", "verify"]
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """``aaa authorization {user|group} METHOD ...`` of a profile: where a peer's rights are looked up.
+
+    ``aaa_list`` is empty for ``cached``; ``name`` is empty when a name-mangler makes it of the peer's identity.
+    """
+
+    scope: Literal["user", "group"]
+    method: Literal["psk", "cert", "eap", "anyconnect-eap"]
+    aaa_list: str
+    name: str
+    line: Line
+
+
 @dataclass(slots=True)
 class Profile:
     """``crypto ikev2 profile NAME``.
@@ -112,7 +225,9 @@ class Profile:
     name: str
     line: Line
     match_identity_remote: list[IdentityRule] = field(default_factory=list)
+    #: ``match certificate MAP``: alternatives to ``match_identity_remote``.
     match_certificate: str | None = None
+    match_certificate_line: Line | None = None
     match_address_local: list[str] = field(default_factory=list)
     identity_local: IdentityRule | None = None
     auth_local: str | None = None
@@ -124,7 +239,8 @@ class Profile:
     keyring: str | None = None
     keyring_line: Line | None = None
     keyring_aaa: str | None = None
-    pki_trustpoint: str | None = None
+    trustpoints: list[TrustpointUse] = field(default_factory=list)
+    authorizations: list[Authorization] = field(default_factory=list)
     lifetime_s: int | None = None
     dpd: Dpd | None = None
     virtual_template: int | None = None
@@ -209,6 +325,9 @@ class Interface:
     tunnel_path_mtu_discovery: bool = False
     #: ``ip address dhcp``: the address is not in the configuration (``address_negotiated`` is for IKEv2 and PPP).
     address_dhcp: bool = False
+    #: ``ip ospf N area A``: this interface's networks belong to the routing protocol, as by ``network``.
+    ospf_process: str | None = None
+    ospf_line: Line | None = None
 
     @property
     def is_tunnel(self) -> bool:
@@ -235,7 +354,10 @@ class StaticRoute:
 
 @dataclass(frozen=True, slots=True)
 class NetworkStatement:
-    """``network ADDRESS [WILDCARD]`` under a routing protocol (``eigrp 10``, ``bgp 65000``, ``ospf 1``)."""
+    """``network ADDRESS [WILDCARD]`` under a routing protocol (``eigrp 10``, ``bgp 65000``, ``ospf 1``).
+
+    ``ip ospf N area A`` of an interface is one for each of its networks.
+    """
 
     protocol: str
     prefix: IPv4Network
@@ -270,7 +392,11 @@ class RouterConfig:
     ipsec_lifetime_s: int | None = None
     ipsec_lifetime_kilobytes: int | None = None
     ipsec_replay_window: int | None = None
-    trustpoints: list[str] = field(default_factory=list)
+    trustpoints: dict[str, Trustpoint] = field(default_factory=dict)
+    certificate_chains: dict[str, CertificateChain] = field(default_factory=dict)
+    certificate_maps: dict[str, CertificateMap] = field(default_factory=dict)
+    #: ``crypto key generate`` of paste scripts, by kind and label; the label is empty for the router's own key.
+    key_pairs: dict[tuple[KeyKind, str], KeyPair] = field(default_factory=dict)
     #: Smart defaults that were switched off: ``proposal``, ``policy``, ``transform-set``, ``ipsec profile``.
     removed_defaults: list[str] = field(default_factory=list)
     #: Lines that were read and not understood, in order; they are listed by ``lint`` as notes, never silently lost.

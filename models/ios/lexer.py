@@ -20,7 +20,8 @@ _BANNER = re.compile(
 )
 _TYPED_BANNER = re.compile(r"banner\s+(?:motd|exec|login|incoming)\s+(\S)(.*)", re.IGNORECASE)
 _NEGATIONS = frozenset({"no", "default"})
-_HEXADECIMAL = re.compile(r"[0-9A-Fa-f\s]+")
+#: A line of the body of a certificate or key.
+HEXADECIMAL = re.compile(r"[0-9A-Fa-f\s]+")
 _TRAILING_COMMENT = re.compile(r"\s+!.*$")
 #: After a key only a comment that stands alone is cut: ``!`` may be part of the key itself.
 _COMMENT_AFTER_SECRET = re.compile(r"\s+!(\s.*)?$")
@@ -32,7 +33,7 @@ class Command:
 
     ``negated`` is True for ``no X`` and ``default X`` (the word itself is not in ``words``); ``opens`` when the next
     command is indented deeper; ``secret`` is None too when a ``hex`` key is not hexadecimal; ``where`` is
-    ``path:line`` for messages.
+    ``path:line`` for messages. ``body_bytes``: length of the hexadecimal body that follows; the body itself is gone.
     """
 
     words: tuple[str, ...]
@@ -42,6 +43,7 @@ class Command:
     negated: bool = False
     secret: Secret | None = None
     opens: bool = False
+    body_bytes: int = 0
 
 
 def _is_comment(stripped: str) -> bool:
@@ -64,7 +66,7 @@ def _after_banner(lines: list[str], position: int, stripped: str) -> int | None:
     return position
 
 
-def _opens_hexadecimal_body(words: list[str]) -> bool:
+def opens_hexadecimal_body(words: list[str]) -> bool:
     """Return True for the commands that are followed by lines of hexadecimal digits up to ``quit``."""
     first = words[0].lower()
     return (first == "certificate" and len(words) > 1) or (first == "key-string" and len(words) == 1)
@@ -75,10 +77,16 @@ def _after_hexadecimal_body(lines: list[str], position: int) -> int:
         stripped = lines[position].strip()
         if stripped.lower() == "quit":
             return position + 1
-        if stripped and not _HEXADECIMAL.fullmatch(stripped):
+        if stripped and not HEXADECIMAL.fullmatch(stripped):
             return position
         position += 1
     return position
+
+
+def _hexadecimal_bytes(lines: list[str]) -> int:
+    """Return how many bytes these lines of hexadecimal digits stand for, ``quit`` left out."""
+    digits = [line for line in lines if HEXADECIMAL.fullmatch(line)]
+    return sum(len("".join(line.split())) for line in digits) // 2
 
 
 def _printable(text: str) -> str:
@@ -141,8 +149,10 @@ def lex(text: str, path: Path) -> list[Command]:
             position = after_banner
             continue
         command = _command(raw, path, position)
-        if _opens_hexadecimal_body(stripped.split()):
+        if opens_hexadecimal_body(stripped.split()):
+            body = position
             position = _after_hexadecimal_body(lines, position)
+            command = replace(command, body_bytes=_hexadecimal_bytes(lines[body:position]))
         if commands and command.indent > commands[-1].indent:
             commands[-1] = replace(commands[-1], opens=True)
         commands.append(command)

@@ -1,16 +1,21 @@
 """Copies of configurations in which every secret has a pseudonym: equal secrets stay equal, nothing can be read back.
 
-A result keeps such copies, so that a run can be repeated without the keys. Line numbers stay as they are.
+A result keeps such copies, so that a run can be repeated without the keys. Line numbers stay as they are, and so do
+the lengths of certificates, whose content becomes zeros.
 What this leaves out: secrets in free text (descriptions, banners); comments are emptied.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..yaml_input import read_text
+from .lexer import HEXADECIMAL, opens_hexadecimal_body
 from .redaction import secret_start
+
+_DIGIT = re.compile("[0-9A-Fa-f]")
 
 
 def pseudonymous_copies(folder: Path, files: Iterable[str]) -> dict[str, str]:
@@ -20,7 +25,13 @@ def pseudonymous_copies(folder: Path, files: Iterable[str]) -> dict[str, str]:
 
 
 def _copy(text: str, names: dict[str, str]) -> str:
-    return "\n".join(_line(line, names) for line in text.splitlines()) + "\n"
+    lines, in_body = [], False
+    for line in text.splitlines():
+        in_body = in_body and (not line.strip() or HEXADECIMAL.fullmatch(line) is not None)
+        lines.append(_DIGIT.sub("0", line) if in_body else _line(line, names))
+        words = line.split()
+        in_body = in_body or (bool(words) and opens_hexadecimal_body(words))
+    return "\n".join(lines) + "\n"
 
 
 def _line(line: str, names: dict[str, str]) -> str:

@@ -10,7 +10,19 @@ from typing import Any
 
 from ..secret import Secret
 from .arguments import Arguments, NotUnderstood, is_hole
-from .config import Dpd, IdentityKind, IdentityRule, Keyring, KeyringPeer, Policy, Profile, Proposal, RouterConfig
+from .config import (
+    Authorization,
+    Dpd,
+    IdentityKind,
+    IdentityRule,
+    Keyring,
+    KeyringPeer,
+    Policy,
+    Profile,
+    Proposal,
+    RouterConfig,
+    TrustpointUse,
+)
 from .modes import Mode, Section, named_section
 
 PROPOSAL = Mode("crypto ikev2 proposal")
@@ -188,9 +200,9 @@ def _key_of(rule: IdentityRule) -> tuple[str, str, bool, str | None]:
     return rule.kind, rule.value, rule.domain, rule.mask
 
 
-@PROFILE.on("match certificate", clears=("match_certificate",))
+@PROFILE.on("match certificate", clears=("match_certificate", "match_certificate_line"))
 def _match_certificate(profile: Profile, args: Arguments) -> None:
-    profile.match_certificate = args.name("a certificate map's name")
+    profile.match_certificate, profile.match_certificate_line = args.name("a certificate map's name"), args.line
 
 
 @PROFILE.on("match address local", clears=("match_address_local",))
@@ -240,9 +252,29 @@ def _keyring_aaa(profile: Profile, args: Arguments) -> None:
     profile.keyring_aaa = args.name("a AAA list's name")
 
 
-@PROFILE.on("pki trustpoint", clears=("pki_trustpoint",))
+@PROFILE.on("pki trustpoint", undo=True)
 def _trustpoint(profile: Profile, args: Arguments) -> None:
-    profile.pki_trustpoint = args.name("a trustpoint's name")
+    name = args.name("a trustpoint's name")
+    use: Any = args.choice("use of the trustpoint", ("sign", "verify")) if args.more else ""
+    profile.trustpoints = [kept for kept in profile.trustpoints if kept.name != name or (use and kept.use != use)]
+    if not args.negated:
+        profile.trustpoints.append(TrustpointUse(name, use, args.line))
+
+
+@PROFILE.on("aaa authorization user", "aaa authorization group", undo=True)
+def _authorization(profile: Profile, args: Arguments) -> None:
+    scope: Any = "user" if "user" in args.line.text.lower().split() else "group"
+    args.optional("override")
+    method: Any = args.choice("peer's authentication", ("psk", "cert", "eap", "anyconnect-eap"))
+    profile.authorizations = [a for a in profile.authorizations if (a.scope, a.method) != (scope, method)]
+    if args.negated:
+        return
+    aaa_list = name = ""
+    if args.choice("source of the authorization", ("cached", "list")) == "list":
+        aaa_list = args.name("a AAA list's name")
+        if args.more and not args.optional("name-mangler") and args.peek().lower() != "password":
+            name = args.name("a name")
+    profile.authorizations.append(Authorization(scope, method, aaa_list, name, args.line))
 
 
 @PROFILE.on("lifetime", clears=("lifetime_s",))
@@ -283,7 +315,7 @@ def _profile_shutdown(profile: Profile, args: Arguments) -> None:
 
 PROFILE.accept("description")
 PROFILE.know("match fvrf", "match inbound-only", "keyring ppk", "nat", "aaa authentication eap")
-PROFILE.know("aaa authentication anyconnect-eap", "aaa authorization group", "aaa authorization user")
+PROFILE.know("aaa authentication anyconnect-eap")
 PROFILE.know("aaa accounting", "config-exchange set", "initial-contact", "reconnect", "redirect", "ivrf", "anyconnect")
 
 

@@ -168,7 +168,15 @@ def _tunnel_protection(interface: Interface, args: Arguments) -> None:
     interface.tunnel_protection, interface.tunnel_protection_line = args.name("an IPsec profile's name"), args.line
 
 
-INTERFACE.know("crypto map", "crypto ipsec", "ip nhrp", "ip nat", "ip ospf", "ip redirects", "ip access-group")
+@INTERFACE.on("ip ospf", clears=("ospf_process", "ospf_line"))
+def _ospf(interface: Interface, args: Arguments) -> None:
+    process = args.value("an OSPF process")
+    if not process.isdigit() or args.optional("area") is None:
+        raise NotUnderstood
+    interface.ospf_process, interface.ospf_line = process, args.line
+
+
+INTERFACE.know("crypto map", "crypto ipsec", "ip nhrp", "ip nat", "ip redirects", "ip access-group")
 INTERFACE.know("ip policy", "ip pim", "ip verify", "ip virtual-reassembly", "ip summary-address", "ip helper-address")
 INTERFACE.know("ipv6 enable", "ipv6 nhrp", "ipv6 ospf", "ipv6 mtu", "ipv6 unnumbered", "tunnel protection ipsec policy")
 INTERFACE.know("keepalive", "delay", "load-interval", "duplex", "speed", "negotiation", "encapsulation", "standby")

@@ -1,7 +1,6 @@
-"""The commands of ``crypto ipsec``: transform sets, profiles and the global settings; trustpoints by name.
+"""The commands of ``crypto ipsec``: transform sets, profiles and the global settings.
 
-What this leaves out: crypto maps, IKEv1 (``crypto isakmp``) and everything about certificates but the trustpoint's
-name; their lines are listed as not understood.
+What this leaves out: crypto maps and IKEv1 (``crypto isakmp``); their lines are listed as not understood.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Any
 from ..errors import unknown_name
 from .arguments import Arguments
 from .config import IpsecProfile, RouterConfig, TransformSet
-from .modes import OPAQUE, Mode, Section, named_section, remember_default
+from .modes import Mode, Section, named_section, remember_default
 
 TRANSFORM_SET = Mode("crypto ipsec transform-set")
 IPSEC_PROFILE = Mode("crypto ipsec profile")
@@ -142,18 +141,17 @@ IPSEC_PROFILE.know("set security-association idle-time", "set security-associati
 
 
 def register(mode: Mode) -> None:
-    """Add the commands of ``crypto ipsec`` and ``crypto pki`` to the global mode."""
+    """Add the commands of ``crypto ipsec`` to the global mode."""
     mode.on("crypto ipsec transform-set", undo=True, strong=True)(_transform_set)
     named_section(
         mode, "crypto ipsec profile", IpsecProfile, IPSEC_PROFILE, "ipsec_profiles", smart_default="ipsec profile"
     )
     mode.on("crypto ipsec security-association lifetime", undo=True)(_global_lifetime)
     mode.on("crypto ipsec security-association replay", clears=("ipsec_replay_window",))(_global_replay)
-    mode.on("crypto pki trustpoint", "crypto ca trustpoint", undo=True, strong=True)(_trustpoint)
     mode.know("crypto ipsec", "crypto ipsec security-association", "crypto ipsec nat-transparency")
-    mode.know("crypto isakmp", "crypto keyring", "crypto pki", "crypto ca", "crypto map", "crypto key", strong=True)
+    mode.know("crypto isakmp", "crypto keyring", "crypto map", strong=True)
     mode.know("crypto dynamic-map", "crypto gdoi", "crypto call", "crypto logging", "crypto engine", "crypto vpn")
-    mode.know("crypto pki certificate chain", "crypto isakmp policy", "crypto isakmp profile", "crypto isakmp key")
+    mode.know("crypto isakmp policy", "crypto isakmp profile", "crypto isakmp key")
 
 
 def _global_lifetime(router: RouterConfig, args: Arguments) -> None:
@@ -166,12 +164,3 @@ def _global_lifetime(router: RouterConfig, args: Arguments) -> None:
 
 def _global_replay(router: RouterConfig, args: Arguments) -> None:
     router.ipsec_replay_window = _replay_window(args)
-
-
-def _trustpoint(router: RouterConfig, args: Arguments) -> Section | None:
-    name = args.name("the trustpoint's name")
-    router.trustpoints = [kept for kept in router.trustpoints if kept != name]
-    if args.negated:
-        return None
-    router.trustpoints.append(name)
-    return Section(OPAQUE, None)

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..yaml_input import read_text
-from . import read_ikev2, read_interfaces, read_ipsec, read_routing
+from . import read_ikev2, read_interfaces, read_ipsec, read_pki, read_routing
 from .arguments import Arguments, NotUnderstood
-from .config import RouterConfig
+from .config import NetworkStatement, RouterConfig
 from .lexer import Command, lex
 from .modes import OPAQUE, Found, Mode, set_back
 
@@ -26,7 +26,7 @@ from .modes import OPAQUE, Found, Mode, set_back
 ENDINGS = (".cfg", ".conf", ".ios", ".txt")
 
 GLOBAL = Mode("global")
-for _part in (read_routing, read_interfaces, read_ikev2, read_ipsec):
+for _part in (read_routing, read_interfaces, read_ikev2, read_ipsec, read_pki):
     _part.register(GLOBAL)
 
 
@@ -151,9 +151,20 @@ def read_router(path: Path) -> RouterConfig:
     reader = _Reader(router)
     for command in lex(read_text(path), path):
         reader.read(command)
+    _announce_interfaces(router)
     if not reader.recognised:
         raise InputError("is not an IOS configuration: it holds no command of IOS that is known here", str(path))
     return router
+
+
+def _announce_interfaces(router: RouterConfig) -> None:
+    """Make a network statement of every network that an interface itself gives to OSPF."""
+    for interface in router.interfaces.values():
+        if interface.ospf_line is not None:
+            router.network_statements += [
+                NetworkStatement(f"ospf {interface.ospf_process}", address.network, interface.ospf_line)
+                for address in interface.addresses
+            ]
 
 
 def read_folder(folder: Path) -> list[RouterConfig]:

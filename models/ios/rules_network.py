@@ -25,7 +25,7 @@ PUBLIC_RESOLVERS = {
 }
 #: Lines that bring routes into a tunnel in ways that are not modelled: then nothing is said about missing routes.
 _OTHER_ROUTING = re.compile(
-    r"ip(v6)? ospf \S+ area|ipv6 (eigrp|router|route) |ip router |route set |route accept |redistribute |"
+    r"ipv6 ospf \S+ area|ipv6 (eigrp|router|route) |ip router |route set |route accept |redistribute |"
     r"aggregate-address |default-information |.*default-originate|ip summary-address |set reverse-route|ip policy "
 )
 

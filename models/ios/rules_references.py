@@ -52,7 +52,7 @@ def _nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 
 @rule("L37")
 def reference_to_nothing(routers: list[RouterConfig]) -> Iterator[Finding]:
-    """A name of a profile, transform set, keyring, proposal, interface or trustpoint that does not exist."""
+    """A name of a profile, transform set, keyring, proposal, interface, trustpoint or map that does not exist."""
     for router in routers:
         for reference in _references(router):
             if reference.name not in reference.known:
@@ -116,8 +116,12 @@ def _of_profile(router: RouterConfig, profile: Profile, *, in_use: bool) -> Iter
     if profile.virtual_template is not None:
         name = f"Virtual-Template{profile.virtual_template}"
         yield _Reference("interface", name, tuple(router.interfaces), profile.virtual_template_line, vital=False)
-    if profile.pki_trustpoint is not None:
-        yield _Reference("trustpoint", profile.pki_trustpoint, tuple(router.trustpoints), profile.line, vital=False)
+    for use in profile.trustpoints:
+        yield _Reference("trustpoint", use.name, tuple(router.trustpoints), use.line, vital=False)
+    if profile.match_certificate is not None:
+        line = profile.match_certificate_line
+        known = tuple(router.certificate_maps)
+        yield _Reference("certificate map", profile.match_certificate, known, line, vital=False)
 
 
 def _nothing_to_offer(router: RouterConfig) -> Iterator[Finding]:

@@ -1,11 +1,12 @@
 """From an IOS configuration to the policy of an IKEv2 endpoint, with the defaults of the implementation.
 
-What this leaves out is refused, tunnel by tunnel, with the line that asks for it: certificates, EAP, keys from AAA,
-IKEv1, IPv6 transport, crypto maps.
+What this leaves out is refused, tunnel by tunnel, with the line that asks for it: EAP, keys from AAA, IKEv1, IPv6
+transport, crypto maps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -13,11 +14,25 @@ from ..algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
 from ..errors import InputError, unknown_name
 from ..ikev2.identity import Identity, IdentityMatch
 from ..ikev2.payloads import ANY_IPV4, Selector
-from ..ikev2.policy import ChildPolicy, DpdPolicy, EndpointPolicy, IkePolicy, IkeProfile, KeyEntry, TunnelPolicy
+from ..ikev2.policy import (
+    PRE_SHARED,
+    Authentication,
+    AuthMethod,
+    ChildPolicy,
+    DpdPolicy,
+    EndpointPolicy,
+    IkePolicy,
+    IkeProfile,
+    KeyEntry,
+    TunnelPolicy,
+)
 from ..ikev2.proposals import EspProposal, IkeProposal
 from ..implementation import Implementation
 from ..secret import Secret
-from .config import IdentityRule, Interface, IpsecProfile, KeyringPeer, Line, Profile, RouterConfig
+from ..values import Ledger
+from .certificates import Certificates, trusted
+from .config import Interface, IpsecProfile, KeyringPeer, Line, Profile, RouterConfig
+from .identities import SIGNATURE_KEYS, accepted, local_identity, source_address, where
 
 #: IP protocol number of GRE; a GRE tunnel protects exactly that between its end points (fact sheet A.10).
 GRE_PROTOCOL = 47
@@ -46,14 +61,16 @@ class Translation:
     excluded: tuple[tuple[tuple[IdentityMatch, ...], InputError], ...]
 
 
-def where(line: Line) -> str:
-    """Return ``file:line``."""
-    return f"{line.file}:{line.number}"
+def to_ikev2(
+    config: RouterConfig, implementation: Implementation, certificates: Certificates | None = None
+) -> Translation:
+    """Return what this router's IKEv2 is told to do.
 
-
-def to_ikev2(config: RouterConfig, implementation: Implementation) -> Translation:
-    """Return what this router's IKEv2 is told to do."""
-    profiles = {name: _profile(config, profile, implementation) for name, profile in config.profiles.items()}
+    ``certificates``: those of all routers of the deployment; None: this router is alone, and what is assumed of its
+    own is not noted.
+    """
+    known = certificates or Certificates([config], Ledger())
+    profiles = {name: _profile(config, profile, implementation, known) for name, profile in config.profiles.items()}
     usable = {name: p for name, p in profiles.items() if isinstance(p, IkeProfile)}
     tunnels, faults = [], []
     for interface in config.interfaces.values():
@@ -81,11 +98,13 @@ def to_ikev2(config: RouterConfig, implementation: Implementation) -> Translatio
         tuple(tunnels),
         templates,
         fragmentation=config.fragmentation_mtu is not None,
+        fragment_bytes=config.fragmentation_mtu,
+        trusted=trusted(config),
         cookie_threshold=config.cookie_challenge,
         max_in_negotiation_incoming=config.max_in_negotiation.get("incoming"),
     )
     excluded = tuple(
-        (_accepted(config.profiles[name]), reason)
+        (tuple(_accepted(config, config.profiles[name], known)), reason)
         for name, reason in profiles.items()
         if isinstance(reason, InputError)
     )
@@ -135,14 +154,19 @@ def _combine(encryption: list[str], integrity: list[str], prf: list[str], groups
 # -- profiles and keys -----------------------------------------------------------------------------------------
 
 
-def _profile(config: RouterConfig, profile: Profile, implementation: Implementation) -> IkeProfile | InputError:
+def _profile(
+    config: RouterConfig, profile: Profile, implementation: Implementation, certificates: Certificates
+) -> IkeProfile | InputError:
     """Return the profile, or the reason why it cannot be simulated."""
     methods = [(profile.auth_local, profile.auth_local_line)]
     methods += [(method, profile.auth_remote_line) for method in profile.auth_remote]
+    allowed = ("pre-share", *SIGNATURE_KEYS)
     for method, line in methods:
-        if method is not None and method != "pre-share":
+        if method is not None and method not in allowed:
+            why = ", which needs a remote-access client," if "eap" in method else ""
             return InputError(
-                f"authentication {method} of profile {profile.name} is not simulated yet; allowed: pre-share",
+                f"authentication {method} of profile {profile.name}{why} is not simulated yet;"
+                f" allowed: {', '.join(allowed)}",
                 where(line or profile.line),
             )
     if profile.auth_local is None or not profile.auth_remote:
@@ -151,12 +175,16 @@ def _profile(config: RouterConfig, profile: Profile, implementation: Implementat
         )
     if profile.keyring_aaa is not None:
         return InputError(f"keyring aaa of profile {profile.name} is not simulated yet", where(profile.line))
-    if not profile.match_identity_remote:
-        return InputError(f"profile {profile.name} has no match identity remote", where(profile.line))
+    if not profile.match_identity_remote and profile.match_certificate is None:
+        return InputError(
+            f"profile {profile.name} has no match identity remote and no match certificate", where(profile.line)
+        )
     try:
-        local = _local_identity(config, profile)
-        accepts = tuple(_match(rule) for rule in profile.match_identity_remote)
+        local = local_identity(config, profile)
+        accepts = tuple(accepted(rule) for rule in profile.match_identity_remote)
+        admitted = certificates.admitted(config, profile)
         keys = _keys(config, profile)
+        authentication = _authentication(config, profile, local, certificates)
     except InputError as error:
         return error
     lifetime_s = profile.lifetime_s or implementation.number("default_ike_lifetime_s")
@@ -165,63 +193,58 @@ def _profile(config: RouterConfig, profile: Profile, implementation: Implementat
     return IkeProfile(
         profile.name,
         local,
-        accepts,
+        (*accepts, *admitted),
         keys,
         lifetime_s,
         DpdPolicy(dpd.interval_s, dpd.retry_s, dpd.mode == "periodic") if dpd else None,
         accepts_any_tunnel=bool(template),
         virtual_template=template,
         config_request=profile.config_exchange_request is not False,
+        authentication=authentication,
+        authorises=_authorises(profile),
         local_identity_origin=str(profile.identity_local.line if profile.identity_local else profile.line),
-        accepts_origins=tuple(str(rule.line) for rule in profile.match_identity_remote),
+        accepts_origins=(
+            *(str(rule.line) for rule in profile.match_identity_remote),
+            *(certificates.admission_origin(config, profile) for _ in admitted[:1]),
+        ),
     )
 
 
-def _local_identity(config: RouterConfig, profile: Profile) -> Identity:
-    rule = profile.identity_local
-    if rule is not None and rule.kind != "any" and not (rule.kind == "address" and not rule.value):
-        if rule.kind == "dn":
-            raise InputError("identity local dn needs a certificate, which is not simulated yet", where(rule.line))
-        if rule.kind == "address":
-            _ipv4(rule)
-        return Identity(rule.kind, rule.value)
-    # IOS calls itself by the address it sends from when nothing else is said (fact sheet A.5).
-    for interface in config.interfaces.values():
-        if interface.is_tunnel and interface.tunnel_source is not None:
-            try:
-                return Identity("address", str(source_address(config, interface)))
-            except InputError:
-                continue
-    addresses = [a.ip for i in config.interfaces.values() if not i.is_tunnel for a in i.addresses]
-    return Identity("address", str(addresses[0]) if addresses else "0.0.0.0")
+def _authentication(
+    config: RouterConfig, profile: Profile, identity: Identity, certificates: Certificates
+) -> Authentication:
+    """Return how the profile proves its identity and what it takes from the peer. Raises InputError."""
+    signs = profile.auth_local in SIGNATURE_KEYS
+    taken: dict[AuthMethod, None] = {
+        "certificate" if method in SIGNATURE_KEYS else "pre-share": None for method in profile.auth_remote
+    }
+    if not signs and "certificate" not in taken:
+        return PRE_SHARED
+    return Authentication(
+        "certificate" if signs else "pre-share",
+        tuple(taken),
+        certificates.credential(config, profile, identity) if signs else None,
+    )
 
 
-def _accepted(profile: Profile) -> tuple[IdentityMatch, ...]:
-    """Return the identities of a profile as far as they can be read."""
-    rules = []
+def _authorises(profile: Profile) -> bool:
+    """Return whether a AAA list is looked up for a peer; ``cached`` looks nothing up (fact sheet C.11)."""
+    methods = {"cert" if method in SIGNATURE_KEYS else "psk" for method in profile.auth_remote}
+    return any(a.aaa_list and a.method in methods for a in profile.authorizations)
+
+
+def _accepted(config: RouterConfig, profile: Profile, certificates: Certificates) -> Iterator[IdentityMatch]:
+    """Yield the identities of a profile as far as they can be read."""
     for rule in profile.match_identity_remote:
         try:
-            rules.append(_match(rule))
+            yield accepted(rule)
         except InputError:
             continue
-    return tuple(rules)
-
-
-def _ipv4(rule: IdentityRule) -> IPv4Address:
     try:
-        return IPv4Address(rule.value)
-    except ValueError:
-        raise InputError(f"IPv6 transport ({rule.value}) is not simulated yet", where(rule.line)) from None
-
-
-def _match(rule: IdentityRule) -> IdentityMatch:
-    if rule.kind == "address":
-        _ipv4(rule)
-        # 0.0.0.0 without a mask stands for every address, any other address for itself.
-        mask = rule.mask or ("0.0.0.0" if rule.value == "0.0.0.0" else "255.255.255.255")
-        network = IPv4Network(f"{rule.value}/{mask}", strict=False)
-        return IdentityMatch("address", rule.value, network=network)
-    return IdentityMatch(rule.kind, rule.value, rule.domain)
+        yield from certificates.admitted(config, profile)
+    except InputError:
+        # Whom a map lets in that cannot be judged is not known: it may be anybody.
+        yield IdentityMatch("any", "")
 
 
 def _keys(config: RouterConfig, profile: Profile) -> tuple[KeyEntry, ...]:
@@ -263,26 +286,6 @@ def _key(secret: Secret | None, line: Line | None) -> Secret | None:
 
 
 # -- tunnels ---------------------------------------------------------------------------------------------------
-
-
-def source_address(config: RouterConfig, interface: Interface) -> IPv4Address:
-    """Return the address that a tunnel sends from. Raises InputError."""
-    source = interface.tunnel_source
-    line = interface.tunnel_source_line or interface.line
-    if source is None:
-        raise InputError(f"{interface.name} has no tunnel source", where(interface.line))
-    try:
-        return IPv4Address(source)
-    except ValueError:
-        pass
-    if source == "dynamic":
-        raise InputError("tunnel source dynamic (FlexVPN client) is not simulated yet", where(line))
-    if source not in config.interfaces:
-        raise unknown_name("interface", source, config.interfaces, where(line))
-    addresses = config.interfaces[source].addresses
-    if not addresses:
-        raise InputError(f"tunnel source {source} has no IPv4 address", where(line))
-    return addresses[0].ip
 
 
 def _destination(interface: Interface) -> IPv4Address | None:

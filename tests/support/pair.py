@@ -35,6 +35,8 @@ from flexvpn_sim.models.values import Ledger
 LEFT, RIGHT = IPv4Address("10.1.0.1"), IPv4Address("10.2.0.1")
 PAPER_IKE = IkeProposal(("aes-cbc-256",), ("sha512",), ("sha512",), (14,))
 PAPER_ESP = EspProposal("aes-cbc-256", "sha512")
+#: Fragmentation is announced, but no packet is longer. [bytes]
+WHOLE_BYTES = 65535
 KEY = Secret("test key")
 
 
@@ -78,6 +80,7 @@ def endpoint(
     cookie_threshold: int | None = None,
     fragmentation: bool = False,
     forbids_fragmentation: bool = False,
+    fragment_bytes: int | None = None,
     authentication: Authentication = PRE_SHARED,
     trusted: tuple[str, ...] = (),
     tunnels: tuple[TunnelPolicy, ...] = (),
@@ -107,6 +110,7 @@ def endpoint(
         (tunnel, *tunnels),
         fragmentation=fragmentation,
         forbids_fragmentation=forbids_fragmentation,
+        fragment_bytes=fragment_bytes,
         cookie_threshold=cookie_threshold,
         trusted=trusted,
     )

@@ -1,0 +1,194 @@
+"""A conversation as a capture for Wireshark: a pcap file with what is really encrypted, and the keys beside it.
+
+The decryption table has the form that Wireshark reads (Preferences, Protocols, ISAKMP, "IKEv2 Decryption Table"; in
+its folder of settings the file is called ``ikev2_decryption_table``). It holds session keys of the simulated exchange,
+never a pre-shared key or password. Packets are IPv4 without a link layer (link type 101); times count from the start
+of the conversation.
+
+What this leaves out: IP fragments (a datagram is one packet, however long), NAT keepalives, ESP packets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from io import BytesIO
+from ipaddress import IPv4Address
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from ..models.errors import InputError
+from ..models.ikev2.endpoint import Endpoint
+from ..models.ikev2.message import NAT_T_PORT, NON_ESP_MARKER_BYTES, Datagram
+from ..models.ikev2.proposals import Suite
+from ..models.ikev2.sa import NS_PER_S
+from ..models.ikev2.wire.keys import IkeKeys
+from ..models.ikev2.wire.library import library
+from ..models.ikev2.wire.session import Prover, Session
+from .conversation import Talk
+
+#: Ending of the table's file name, after the name of the capture.
+TABLE_SUFFIX = ".ikev2_decryption_table"
+#: LINKTYPE_RAW: packets begin with their IPv4 or IPv6 header.
+_LINK_TYPE = 101
+_SNAP_BYTES = 65535
+_TTL = 64
+#: Longest UDP payload of an IPv4 packet. [bytes]
+_UDP_MAX_BYTES = 65535 - 28
+
+#: Names of Wireshark's table (epan/dissectors/packet-isakmp.c, as strongSwan's own tables have them).
+_ENCRYPTIONS = {
+    "3des": "3DES [RFC2451]",
+    **{f"aes-cbc-{bits}": f"AES-CBC-{bits} [RFC3602]" for bits in (128, 192, 256)},
+    **{f"aes-gcm-{bits}": f"AES-GCM-{bits} with 16 octet ICV [RFC5282]" for bits in (128, 192, 256)},
+}
+_INTEGRITIES = {
+    "": "NONE [RFC4306]",
+    "md5": "HMAC_MD5_96 [RFC2403]",
+    "sha1": "HMAC_SHA1_96 [RFC2404]",
+    "sha256": "HMAC_SHA2_256_128 [RFC4868]",
+    "sha384": "HMAC_SHA2_384_192 [RFC4868]",
+    "sha512": "HMAC_SHA2_512_256 [RFC4868]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What was written. ``notes`` say in sentences what is not real and what Wireshark will not show."""
+
+    pcap: Path
+    tables: tuple[Path, ...]
+    packets: int
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``--json``."""
+        tables = [str(path) for path in self.tables]
+        return {"pcap": str(self.pcap), "tables": tables, "packets": self.packets, "notes": list(self.notes)}
+
+
+def write_capture(talk: Talk, path: Path, seed: int) -> Capture:
+    """Write a conversation as ``path`` and its decryption tables beside it, all of them or none.
+
+    With IKE_INTERMEDIATE an IKE SA has other keys after each exchange, and Wireshark takes one set for an SA: the table
+    has the last one, and another table (``.intermediate-N``) those that protect the N-th IKE_INTERMEDIATE exchange.
+
+    Raises InputError when the packages of the extra ``pcap`` are missing, when a message is too long for UDP, and when
+    the files cannot be written.
+    """
+    for module in ("dpkt", "cryptography"):
+        library(module)
+    session = Session(seed, _prover(talk.initiator), _prover(talk.responder), _name_servers(talk.responder))
+    content = BytesIO()
+    writer = library("dpkt.pcap").Writer(content, snaplen=_SNAP_BYTES, linktype=_LINK_TYPE, nano=True)
+    for packet, sent_ns in _packets(talk, session):
+        writer.writepkt(packet, Decimal(sent_ns) / NS_PER_S)
+    tables, notes = _tables(session)
+    beside = {path.with_name(path.stem + ending): text.encode() for ending, text in tables.items()}
+    if path in beside:
+        raise InputError(f"'{path}' is the name of the decryption table, another ending is needed", "--pcap")
+    _write({path: content.getvalue(), **beside})
+    return Capture(path, tuple(beside), len(talk.turns), (*session.notes, *notes))
+
+
+def _prover(end: Endpoint) -> Prover:
+    profile = end.policy.profiles[0]
+    key = profile.keys[0].local_key if profile.keys else None
+    return Prover(key, profile.authentication.credential)
+
+
+def _name_servers(end: Endpoint) -> tuple[IPv4Address, ...]:
+    pool = end.policy.profiles[0].pool
+    return pool.name_servers if pool is not None else ()
+
+
+def _packets(talk: Talk, session: Session) -> Iterator[tuple[bytes, int]]:
+    """Yield each IPv4 packet with the time at which it is sent. [ns]"""
+    for number, turn in enumerate(talk.turns, start=1):
+        datagram = turn.datagram
+        if datagram.udp_len > _UDP_MAX_BYTES:
+            message = f"a message of {datagram.udp_len} bytes does not fit a UDP datagram: let --fragment cut it"
+            raise InputError(message, "--pcap")
+        octets = session.datagrams(datagram.message)[max(datagram.fragment - 1, 0)]
+        yield ip_packet(datagram, octets, number), turn.sent_ns
+
+
+def ip_packet(datagram: Datagram, ike: bytes, number: int) -> bytes:
+    """Return the IPv4 packet around an IKE message; ``number`` is its identification."""
+    dpkt = library("dpkt")
+    ports = datagram.source_port, datagram.destination_port
+    marker = bytes(NON_ESP_MARKER_BYTES) if NAT_T_PORT in ports else b""
+    data = marker + ike
+    udp = dpkt.udp.UDP(sport=ports[0], dport=ports[1], data=data, ulen=8 + len(data))
+    ip = dpkt.ip.IP(
+        src=datagram.source.packed,
+        dst=datagram.destination.packed,
+        p=dpkt.ip.IP_PROTO_UDP,
+        ttl=_TTL,
+        id=number & 0xFFFF,
+        data=udp,
+    )
+    ip.len = len(ip)
+    return bytes(ip)
+
+
+def table_line(spi_i: int, spi_r: int, keys: IkeKeys) -> str | None:
+    """Return the line of Wireshark's table for one IKE SA; None for algorithms that Wireshark does not decrypt."""
+    suite: Suite = keys.suite
+    encryption, integrity = _ENCRYPTIONS.get(suite.encryption), _INTEGRITIES[suite.integrity]
+    if encryption is None:
+        return None
+    e, a = keys.encryption, keys.integrity
+    fields = (f"{spi_i:016x}", f"{spi_r:016x}", e[0].hex(), e[1].hex(), f'"{encryption}"')
+    return ",".join((*fields, a[0].hex(), a[1].hex(), f'"{integrity}"'))
+
+
+def _tables(session: Session) -> tuple[dict[str, str], list[str]]:
+    """Return the text of each table by the ending of its file name, and what must be said about them."""
+    lines: dict[str, list[str]] = {TABLE_SUFFIX: []}
+    notes: list[str] = []
+    for spis, history in session.sas().items():
+        for number, keys in enumerate(reversed(history)):
+            generation = len(history) - number
+            ending = f".intermediate-{generation}{TABLE_SUFFIX}" if number else TABLE_SUFFIX
+            line = table_line(*spis, keys)
+            if line is None:
+                note = f"Wireshark does not decrypt {keys.suite.encryption}: the table has no line for this IKE SA."
+                notes += [note] if note not in notes else []
+            else:
+                lines.setdefault(ending, []).append(line)
+    if len(lines) > 1:
+        notes.append(
+            "Wireshark takes one set of keys for an IKE SA: the tables named intermediate-N decrypt the N-th "
+            "IKE_INTERMEDIATE exchange, the main table what follows."
+        )
+    return {ending: "".join(f"{line}\n" for line in some) for ending, some in lines.items()}, notes
+
+
+def _write(files: dict[Path, bytes]) -> None:
+    """Write all files, or none of them."""
+    staged: list[tuple[str, Path]] = []
+    try:
+        for path, content in files.items():
+            with NamedTemporaryFile(prefix=f".{path.name}-", dir=path.parent, delete=False) as file:
+                staged.append((file.name, path))
+                file.write(content)
+        for name, path in staged:
+            if path.is_dir():
+                raise IsADirectoryError(21, "Is a directory", str(path))
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+    except OSError as error:
+        for name, _ in staged:
+            Path(name).unlink(missing_ok=True)
+        place = next(iter(files))
+        raise InputError(f"cannot write '{place}': {error.strerror}", "--pcap") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
