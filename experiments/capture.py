@@ -10,14 +10,12 @@ What this leaves out: IP fragments (a datagram is one packet, however long), NAT
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from io import BytesIO
 from ipaddress import IPv4Address
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from ..models.errors import InputError
@@ -29,6 +27,7 @@ from ..models.ikev2.wire.keys import IkeKeys
 from ..models.ikev2.wire.library import library
 from ..models.ikev2.wire.session import Prover, Session
 from .conversation import Talk
+from .output_files import write_atomically
 
 #: Ending of the table's file name, after the name of the capture.
 TABLE_SUFFIX = ".ikev2_decryption_table"
@@ -90,7 +89,7 @@ def write_capture(talk: Talk, path: Path, seed: int) -> Capture:
     beside = {path.with_name(path.stem + ending): text.encode() for ending, text in tables.items()}
     if path in beside:
         raise InputError(f"'{path}' is the name of the decryption table, another ending is needed", "--pcap")
-    _write({path: content.getvalue(), **beside})
+    write_atomically({path: content.getvalue(), **beside})
     return Capture(path, tuple(beside), len(talk.turns), (*session.notes, *notes))
 
 
@@ -166,29 +165,3 @@ def _tables(session: Session) -> tuple[dict[str, str], list[str]]:
             "IKE_INTERMEDIATE exchange, the main table what follows."
         )
     return {ending: "".join(f"{line}\n" for line in some) for ending, some in lines.items()}, notes
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Write all files, or none of them."""
-    staged: list[tuple[str, Path]] = []
-    try:
-        for path, content in files.items():
-            with NamedTemporaryFile(prefix=f".{path.name}-", dir=path.parent, delete=False) as file:
-                staged.append((file.name, path))
-                file.write(content)
-        for name, path in staged:
-            if path.is_dir():
-                raise IsADirectoryError(21, "Is a directory", str(path))
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-    except OSError as error:
-        for name, _ in staged:
-            Path(name).unlink(missing_ok=True)
-        place = next(iter(files))
-        raise InputError(f"cannot write '{place}': {error.strerror}", "--pcap") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

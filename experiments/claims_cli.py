@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..models.errors import InputError
 from .cli_common import reports_bad_input
+from .output_files import CHARTS, PAGES, check_output, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 paper_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Test what the study says.")
 
 REPORT_WIDTH = 150
-CHARTS, PAGES = (".png", ".svg"), (".md",)
 PNG_DPI = 200
 #: Parameter sets unless told otherwise.
 SAMPLES = 200
@@ -67,7 +66,7 @@ def claims(
 
     for path, formats in ((chart, CHARTS), (markdown, PAGES)):
         if path is not None:
-            _check_file(path, formats)
+            check_output(path, formats)
     study = tested.Study(
         load_profile(hardware, profiles or ()), _times(rtt), samples=samples, seed=seed, ike=ike, esp=esp
     )
@@ -77,11 +76,11 @@ def claims(
         from .charts.claims import draw
         from .charts.style import render
 
-        _write(chart, render(draw(result), "svg" if chart.suffix.lower() == ".svg" else "png", PNG_DPI))
+        write_atomically({chart: render(draw(result), "svg" if chart.suffix.lower() == ".svg" else "png", PNG_DPI)})
     if markdown is not None:
         from .claims_text import page
 
-        _write(markdown, page(result).encode())
+        write_atomically({markdown: page(result).encode()})
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
         return
@@ -108,26 +107,6 @@ def _times(text: str) -> tuple[float, ...]:
     from ..models.units import seconds
 
     return tuple(seconds(word.strip(), "--rtt") for word in text.split(","))
-
-
-def _check_file(path: Path, formats: Sequence[str]) -> None:
-    if path.suffix.lower() not in formats:
-        raise InputError(f"'{path.suffix}' is no format of this file; allowed: {', '.join(formats)}", str(path))
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"no such folder: {path.parent}", str(path))
-    if path.is_dir():
-        raise InputError("is a folder, a file is needed", str(path))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    staging = path.with_name(f".{path.name}.part")
-    try:
-        staging.write_bytes(data)
-        staging.replace(path)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
-        raise InputError(f"cannot be written: {error.strerror}", str(path)) from None
 
 
 def _report(result: Mapping[str, Any]) -> None:

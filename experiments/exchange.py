@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..hardware.cost import CostModel
 from ..hardware.profile import HardwareProfile
-from ..models.algorithms import SIGNATURES
+from ..models.certificate_length import STRONGSWAN_FRAME, estimated_der_bytes
 from ..models.errors import InputError, unknown_name
 from ..models.ikev2.identity import Identity
 from ..models.ikev2.operations import Operation
@@ -22,16 +22,13 @@ from ..models.ikev2.payloads import ANY_IPV4, Selector
 from ..models.ikev2.proposals import EspProposal, IkeProposal
 from ..models.ikev2.sa import NS_PER_S
 from ..models.implementation import Implementation, load_implementation
-from ..models.values import Ledger, Value
+from ..models.values import Ledger
 from ..simulate.records import operation_name
 from .capture import write_capture
 from .conversation import Talk, Turn
 from .exchange_plan import AUTHENTICATIONS, End, Plan, check_fragment_bytes
 from .exchange_scenarios import SETUP, converse, prepare, scenario_names
 
-#: What a certificate holds beside a public key and a signature: names, validity, extensions. The recorded ones have 280
-#: (ECDSA) and 300 bytes (RSA), those of an IOS XE lab 390 to 410.
-CERTIFICATE_FRAME = Value(value=300, unit="bytes", kind="assumed", source="testbed", range=(280, 410))
 #: Values of an implementation that decide when and how often something happens, beside those in seconds: they decide
 #: nothing while no timer runs.
 _TIMING = ("rekey_jitter", "retransmit_factor", "retransmit_tries", "max_in_negotiation_incoming")
@@ -140,7 +137,7 @@ def exchange(
         user name.
     responder_ike, responder_esp: what the responder accepts, where it differs.
     auth: one of `AUTHENTICATIONS`.
-    certificate_bytes: DER length of both certificates; None: key and signature and `CERTIFICATE_FRAME`. [bytes]
+    certificate_bytes: DER length of both certificates; None: an estimate. [bytes]
     authorities: CAs that both ends trust; None: one, or none with pre-shared keys.
     fragmentation: False: N(FRAGMENTATION_SUPPORTED) is not even sent where the implementation does so by itself.
     fragment_bytes: longest IP packet that is sent whole; both ends announce fragmentation. None: as the implementation
@@ -172,9 +169,9 @@ def exchange(
     name = implementation or implementation_for(hardware)
     behaviours = [Implementation(load_implementation(n), ledger) for n in (name, responder_implementation or name)]
     if auth != "psk" and certificate_bytes is None:
-        signature = SIGNATURES[auth.rpartition(":")[2]]
-        frame = ledger.read("certificates", "bytes beside key and signature", CERTIFICATE_FRAME)
-        certificate_bytes = (round(frame) + signature.public_key_bytes + signature.signature_bytes,) * 2
+        algorithm = auth.rpartition(":")[2]
+        frame = ledger.read("certificates", "bytes beside key and signature", STRONGSWAN_FRAME)
+        certificate_bytes = (estimated_der_bytes(frame, algorithm, algorithm),) * 2
     offered = (ike,) if isinstance(ike, IkeProposal) else tuple(ike)
     child = (esp,) if isinstance(esp, EspProposal) else tuple(esp)
     identities = parse_identity(initiator_id, "--initiator-id"), parse_identity(responder_id, "--responder-id")

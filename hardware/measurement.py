@@ -25,6 +25,7 @@ from pathlib import Path
 from time import thread_time
 
 from ..models.errors import InputError, unknown_name
+from ..models.ikev2.wire.groups import modp_prime
 from ..models.values import Value
 from .profile import HardwareProfile, Source
 from .readings.openssl_speed import Kind, Reading, parse_openssl_speed
@@ -177,8 +178,8 @@ class _Task:
 PACKAGE_S = 0.4
 #: Lengths of buffers between which ciphers and hashes are timed. [bytes]
 SHORT_BYTES, LONG_BYTES = 16384, 65536
-#: RFC 3526: the number that makes 2^b - 2^(b-64) - 1 + 2^64 ([2^(b-130) pi] + number) a safe prime.
-MODP_NUMBERS = {2048: 124476, 3072: 1690314, 4096: 240904}
+#: Groups of RFC 3526 that are timed, by length. [bit]
+MODP_BITS = (2048, 3072, 4096)
 
 
 def with_cryptography(seconds: float | None, progress: Progress) -> tuple[list[Reading], str]:
@@ -221,28 +222,6 @@ def _time_s(run: Callable[[], object], seconds: float) -> float:
             run()
         best_s = min(best_s, (thread_time() - start) / calls)
     return best_s
-
-
-def modp_prime(bits: int) -> int:
-    """Return the prime of RFC 3526 of this length, by its formula."""
-    return (1 << bits) - (1 << (bits - 64)) - 1 + (1 << 64) * (_pi_times_power(bits - 130) + MODP_NUMBERS[bits])
-
-
-def _pi_times_power(bits: int) -> int:
-    """Return ``floor(2^bits * pi)`` (Machin 1706: pi = 16 arctan(1/5) - 4 arctan(1/239))."""
-    guard = 64
-    one: int = 1 << (bits + guard)
-
-    def arctan_of_inverse(x: int) -> int:
-        term = total = one // x
-        n, sign = 3, -1
-        while term:
-            term //= x * x
-            total += sign * (term // n)
-            n, sign = n + 2, -sign
-        return total
-
-    return (16 * arctan_of_inverse(5) - 4 * arctan_of_inverse(239)) >> guard
 
 
 def _tasks() -> Iterator[_Task]:
@@ -296,7 +275,7 @@ def _ffdh_tasks() -> Iterator[_Task]:
         warnings.simplefilter("ignore")
         from cryptography.hazmat.primitives.asymmetric import dh
 
-        for bits in MODP_NUMBERS:
+        for bits in MODP_BITS:
             group = dh.DHParameterNumbers(modp_prime(bits), 2).parameters()
             found.append(_Task("ffdh", f"modp{bits}", "", partial(_quietly, group.generate_private_key)))
     yield from found

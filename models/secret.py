@@ -30,7 +30,7 @@ class Secret:
     def proof(self, *signed: object) -> bytes:
         """Return a keyed digest over ``signed``: whoever holds the same key can recompute it, nobody can invert it.
 
-        It stands for the AUTH data of RFC 7296 2.15 until messages are encoded to bytes.
+        It stands for the AUTH data of RFC 7296 2.15; captures compute AUTH from octets of the same digest.
         """
         text = "\x1f".join(str(part) for part in signed)
         return blake2b(text.encode(), key=blake2b(self._value).digest()).digest()

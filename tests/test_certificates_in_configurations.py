@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 import flexvpn_sim as fv
 from flexvpn_sim.models.algorithms import SIGNATURES
+from flexvpn_sim.models.certificate_length import IOS_FRAME
 from flexvpn_sim.models.errors import InputError
 from flexvpn_sim.models.ikev2.identity import Identity
 from flexvpn_sim.models.ikev2.policy import Certificate, IkeProfile
 from flexvpn_sim.models.implementation import Implementation, load_implementation
 from flexvpn_sim.models.ios import refusals
-from flexvpn_sim.models.ios.certificates import CERTIFICATE_FRAME, Certificates, authority, trusted
+from flexvpn_sim.models.ios.certificates import Certificates, authority, trusted
 from flexvpn_sim.models.ios.config import RouterConfig
 from flexvpn_sim.models.ios.reader import read_folder
 from flexvpn_sim.models.ios.to_ikev2 import to_ikev2
@@ -217,8 +218,8 @@ def test_a_stored_certificate_has_its_own_length_and_another_one_an_estimate(fol
 def test_the_estimated_length_is_near_that_of_certificates_of_a_router(algorithm: str, published_bytes: int) -> None:
     signature = SIGNATURES[algorithm]
     rest_bytes = published_bytes - signature.public_key_bytes - signature.signature_bytes
-    assert rest_bytes == pytest.approx(CERTIFICATE_FRAME.value, abs=20)
-    low, high = CERTIFICATE_FRAME.range or (0, 0)
+    assert rest_bytes == pytest.approx(IOS_FRAME.value, abs=20)
+    low, high = IOS_FRAME.range or (0, 0)
     assert low <= rest_bytes <= high
 
 

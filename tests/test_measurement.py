@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from flexvpn_sim.experiments.cli import app
 from flexvpn_sim.hardware import measurement
-from flexvpn_sim.hardware.measurement import Host, cores, cpu_name, measure_host, modp_prime, with_openssl
+from flexvpn_sim.hardware.measurement import Host, cores, cpu_name, measure_host, with_openssl
 from flexvpn_sim.hardware.profile_files import load_profile
 from flexvpn_sim.hardware.readings.openssl_speed import Reading
 from flexvpn_sim.models.errors import InputError
+from flexvpn_sim.models.ikev2.wire.groups import modp_prime
 
 BASE = "linux-strongswan-openssl"
 

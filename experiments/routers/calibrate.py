@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -184,10 +183,9 @@ def responder_operations(row: RateRow, implementation: str) -> list[Operation]:
     The only place that asks `exchange` for a conversation. As there, a scenario that adds something to the set-up is
     that addition alone.
     """
-    from ...models.algorithms import SIGNATURES
+    from ...models.certificate_length import STRONGSWAN_FRAME, estimated_der_bytes
     from ...models.ikev2.identity import Identity
     from ...models.implementation import Implementation, load_implementation
-    from ..exchange import CERTIFICATE_FRAME
     from ..exchange_plan import AUTHENTICATIONS, End, Plan
     from ..exchange_scenarios import SCENARIOS, SETUP, converse, prepare
 
@@ -197,8 +195,8 @@ def responder_operations(row: RateRow, implementation: str) -> list[Operation]:
         raise unknown_name("authentication", row.auth, AUTHENTICATIONS, row.where)
     length = 0
     if row.auth != "psk":
-        signature = SIGNATURES[row.auth.rpartition(":")[2]]
-        length = round(CERTIFICATE_FRAME.value) + signature.public_key_bytes + signature.signature_bytes
+        algorithm = row.auth.rpartition(":")[2]
+        length = estimated_der_bytes(STRONGSWAN_FRAME.value, algorithm, algorithm)
     behaviour = Implementation(load_implementation(implementation), Ledger())
     ends = [End(Identity("fqdn", name), (row.ike,), (row.esp,), behaviour) for name in NAMES]
     plan = Plan(ends[0], ends[1], row.auth, (length, length), int(row.auth != "psk"), NAMES[0].partition(".")[0])
@@ -297,25 +295,6 @@ def profile_yaml(outcome: Outcome, name: str, comment: str) -> str:
     yaml.width = 400
     yaml.dump(document, text)
     return text.getvalue()
-
-
-def write_atomically(files: Mapping[Path, bytes]) -> None:
-    """Write all files, or none: each beside its place first, then moved there. Raises InputError."""
-    staged: dict[Path, Path] = {}
-    try:
-        for path, data in files.items():
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-            staged[path] = Path(name)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            staged[path].chmod(0o644)
-        for path, temporary in staged.items():
-            temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", str(error.filename or path)) from None
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
 
 
 def check_loads(text: str, name: str, profiles: Sequence[Path]) -> None:

@@ -139,8 +139,9 @@ def _steps() -> Iterator[Callable[[str, int], None]]:
 
 def _finish(outcome: Outcome, output: Path, profiles: list[Path], as_json: bool) -> None:
     """Write profile and chart, both or none, and print what came out."""
+    from ..output_files import write_atomically
     from .calibrate import as_json as to_json
-    from .calibrate import check_loads, profile_yaml, write_atomically
+    from .calibrate import check_loads, profile_yaml
 
     text = profile_yaml(outcome, output.stem, "Written by flexvpn-sim; it extends another profile.")
     check_loads(text, output.stem, profiles)

@@ -21,7 +21,8 @@ import numpy as np
 from ...hardware.cost import CostModel
 from ...hardware.profile import HardwareProfile
 from ...models import esp
-from ...models.algorithms import GROUPS, KEMS, SIGNATURES, KeyExchange
+from ...models.algorithms import GROUPS, KEMS, KeyExchange
+from ...models.certificate_length import STRONGSWAN_FRAME, estimated_der_bytes
 from ...models.errors import InputError
 from ...models.ikev2 import work
 from ...models.ikev2.identity import Identity
@@ -30,7 +31,7 @@ from ...models.implementation import Implementation, load_implementation
 from ...models.notation import parse_esp, parse_ike
 from ...models.values import Ledger
 from ...simulate.packet_path import LinkSpec, Policer, Shaper, saturation_pps, tunnel_path
-from ..exchange import CERTIFICATE_FRAME, implementation_for
+from ..exchange import implementation_for
 from ..exchange_plan import End, Plan
 from ..exchange_scenarios import SETUP, converse
 
@@ -100,8 +101,7 @@ def handshake(auth: str, ike: str, implementation: Implementation) -> Handshake:
     """Return what a set-up costs both ends: PSK, or certificates of one CA at both ends."""
     certificate_bytes = 0
     if auth != "psk":
-        signature = SIGNATURES[auth]
-        certificate_bytes = round(CERTIFICATE_FRAME.value) + signature.public_key_bytes + signature.signature_bytes
+        certificate_bytes = estimated_der_bytes(STRONGSWAN_FRAME.value, auth, auth)
     branch, hub = (
         End(Identity("fqdn", name), (parse_ike(ike),), (parse_esp(ESP),), implementation)
         for name in ("branch.example.org", "hub.example.org")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...models.errors import InputError
 from ..cli_common import reports_bad_input
+from ..output_files import CHARTS, PAGES, check_output, write_atomically
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .validation import Validation
 
 REPORT_WIDTH = 150
-CHARTS, PAGES = (".png", ".svg"), (".md",)
 PNG_DPI = 200
 MISSED = 1
 
@@ -41,17 +40,17 @@ def validate(
 
     for path, formats in ((chart, CHARTS), (markdown, PAGES)):
         if path is not None:
-            _check_file(path, formats)
+            check_output(path, formats)
     result = validation.validate()
     if chart is not None:
         from ..charts.style import render
         from ..charts.validation import draw
 
-        _write(chart, render(draw(result), "svg" if chart.suffix.lower() == ".svg" else "png", PNG_DPI))
+        write_atomically({chart: render(draw(result), "svg" if chart.suffix.lower() == ".svg" else "png", PNG_DPI)})
     if markdown is not None:
         from .validation_text import page
 
-        _write(markdown, page(result).encode())
+        write_atomically({markdown: page(result).encode()})
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=1, allow_nan=False))
     else:
@@ -61,26 +60,6 @@ def validate(
                 typer.echo(f"{name}: {path}")
     if not result.met:
         raise typer.Exit(MISSED)
-
-
-def _check_file(path: Path, formats: Sequence[str]) -> None:
-    if path.suffix.lower() not in formats:
-        raise InputError(f"'{path.suffix}' is no format of this file; allowed: {', '.join(formats)}", str(path))
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"no such folder: {path.parent}", str(path))
-    if path.is_dir():
-        raise InputError("is a folder, a file is needed", str(path))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    staging = path.with_name(f".{path.name}.part")
-    try:
-        staging.write_bytes(data)
-        staging.replace(path)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
-        raise InputError(f"cannot be written: {error.strerror}", str(path)) from None
 
 
 def _report(result: Validation) -> None:

@@ -4,7 +4,7 @@ A payload's ``size`` includes its generic header of 4 bytes. Values that only a 
 exchange values, AUTH data) are carried as tokens of the right length: the simulation checks the same equalities as the
 protocol does.
 
-What this leaves out: the encoding to bytes, fragments, certificates by hash and URL, EAP methods but MSCHAPv2.
+What this leaves out: the encoding to bytes (``wire``), certificates by hash and URL, EAP methods but MSCHAPv2.
 """
 
 from __future__ import annotations

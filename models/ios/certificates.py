@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..algorithms import SIGNATURES
+from ..certificate_length import IOS_FRAME, estimated_der_bytes
 from ..errors import InputError, unknown_name
 from ..ikev2.identity import Identity, IdentityMatch
 from ..ikev2.policy import Certificate, Credential
@@ -27,9 +28,6 @@ from ..values import RECOLLECTION, Ledger, Value
 from .config import CertificateMapEntry, CertificateRule, KeyKind, KeyPair, Profile, RouterConfig, Trustpoint
 from .identities import SIGNATURE_KEYS, local_identity, signing_trustpoint, subject_name, where
 
-#: What a certificate holds beside its public key and the signature: names, validity, extensions. Those of an IOS XE lab
-#: have 386 to 408 bytes, recorded ones of a testbed 280 (ECDSA) and 300 (RSA).
-CERTIFICATE_FRAME = Value(value=390, unit="bytes", kind="assumed", source=RECOLLECTION, range=(280, 410))
 #: Sizes of keys where nothing is said. RSA [bits], curve of ECDSA [bits], parameter set of ML-DSA.
 KEY_SIZES: dict[KeyKind, Value] = {
     "rsa": Value(value=2048, unit="bits", kind="assumed", source=RECOLLECTION, range=(1024, 4096)),
@@ -136,15 +134,15 @@ class Certificates:
     def _der_bytes(self, config: RouterConfig, trustpoint: Trustpoint, algorithm: str, issuer_algorithm: str) -> int:
         """Return the length of a trustpoint's certificate: as stored in the configuration, else an estimate.
 
-        The estimate is `CERTIFICATE_FRAME`, the router's public key and the CA's signature. [bytes]
+        The estimate is `estimated_der_bytes`. [bytes]
         """
         chain = config.certificate_chains.get(trustpoint.name)
         kind = "self-signed" if trustpoint.enrollment == "selfsigned" else "identity"
         stored = [c.der_bytes for c in chain.certificates if c.kind == kind and c.der_bytes] if chain else []
         if stored:
             return stored[-1]
-        frame = self._ledger.read(OWNER, "bytes beside key and signature", CERTIFICATE_FRAME)
-        return round(frame) + SIGNATURES[algorithm].public_key_bytes + SIGNATURES[issuer_algorithm].signature_bytes
+        frame = self._ledger.read(OWNER, "bytes beside key and signature", IOS_FRAME)
+        return estimated_der_bytes(frame, algorithm, issuer_algorithm)
 
     def _issuer_algorithm(self, config: RouterConfig, trustpoint: Trustpoint, algorithm: str) -> str:
         if trustpoint.enrollment == "selfsigned":
