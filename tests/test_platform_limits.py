@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result as Done
 from typer.testing import CliRunner
+from typer.testing import Result as Done
 
 import flexvpn_sim as fv
 from flexvpn_sim.experiments.cli import app
