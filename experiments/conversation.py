@@ -13,8 +13,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
+from ..models.addresses import IpAddress
 from ..models.ikev2.endpoint import Endpoint, Step
 from ..models.ikev2.events import Event
 from ..models.ikev2.message import Datagram
@@ -48,7 +48,7 @@ class Talk:
     service_s: Callable[[list[Operation]], float]
     phase: str = "setup"
     #: Other gateways by address; the first message to one makes it the responder.
-    gateways: dict[IPv4Address, Endpoint] = field(default_factory=dict)
+    gateways: dict[IpAddress, Endpoint] = field(default_factory=dict)
     #: Whether the responder receives anything.
     reachable: bool = True
     now_ns: int = 0

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from .addresses import IpAddress
 from .errors import InputError
 from .ios.config import Interface, RouterConfig
 from .values import Ledger, Value
@@ -67,9 +67,9 @@ def physical_interfaces(router: RouterConfig) -> list[Interface]:
     ]
 
 
-def address_owners(routers: Sequence[RouterConfig]) -> dict[IPv4Address, str]:
+def address_owners(routers: Sequence[RouterConfig]) -> dict[IpAddress, str]:
     """Return the router of every address outside tunnels."""
-    owners: dict[IPv4Address, str] = {}
+    owners: dict[IpAddress, str] = {}
     for router in routers:
         for interface in router.interfaces.values():
             if not interface.is_tunnel and not interface.is_virtual_template and not interface.shutdown:
@@ -154,7 +154,7 @@ def _leads_out(routers: Sequence[RouterConfig], name: str, interface: Interface)
     return by_route or by_tunnel
 
 
-def has_route(router: RouterConfig, destination: IPv4Address, source: IPv4Address) -> bool:
+def has_route(router: RouterConfig, destination: IpAddress, source: IpAddress) -> bool:
     """Return whether ``router`` can send to ``destination`` from its address ``source``."""
     for interface in physical_interfaces(router):
         if any(destination in address.network for address in interface.addresses):

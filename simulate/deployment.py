@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..hardware.cost import CostModel
 from ..hardware.profile import HardwareProfile
+from ..models.addresses import IpAddress
 from ..models.errors import InputError, unknown_name
 from ..models.ikev2.policy import EndpointPolicy, TunnelPolicy
 from ..models.implementation import Implementation, ImplementationProfile
@@ -101,7 +101,7 @@ class Deployment:
     routers: dict[str, RouterPlan]
     graph: nx.Graph[str]
     paths: dict[tuple[str, str], UnderlayPath]
-    owners: dict[IPv4Address, str]
+    owners: dict[IpAddress, str]
     tunnels: list[Tunnel]
     #: (time in s, router, tunnel interface) of every first start.
     starts: list[tuple[float, str, str]]
@@ -169,7 +169,7 @@ def build(
 
 def _pair_up(
     routers: dict[str, RouterPlan],
-    owners: dict[IPv4Address, str],
+    owners: dict[IpAddress, str],
     graph: nx.Graph[str],
     paths: dict[tuple[str, str], UnderlayPath],
     faults: list[TunnelFault],
@@ -250,7 +250,7 @@ def _fault(
     plan: RouterPlan,
     policy: TunnelPolicy,
     routers: dict[str, RouterPlan],
-    owners: dict[IPv4Address, str],
+    owners: dict[IpAddress, str],
     graph: nx.Graph[str],
     paths: dict[tuple[str, str], UnderlayPath],
 ) -> TunnelFault | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from ipaddress import IPv4Address
 
+from ..models.addresses import IpAddress
 from ..models.ikev2.identity import IdentityMatch
 from ..models.ikev2.policy import EndpointPolicy, IkeProfile
 from ..models.ios import refusals
@@ -234,7 +234,7 @@ def _keys(deployment: Deployment, sender: TunnelEnd, judge: TunnelEnd) -> str:
     )
 
 
-def _address(deployment: Deployment, end: TunnelEnd) -> IPv4Address:
+def _address(deployment: Deployment, end: TunnelEnd) -> IpAddress:
     """Return the address from which this end of a tunnel sends."""
     for tunnel in _policy(deployment, end).tunnels:
         if tunnel.name == end.interface:

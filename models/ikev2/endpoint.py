@@ -17,8 +17,8 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 
+from ..addresses import IpAddress
 from ..implementation import Implementation
 from ..randomness import Stream, make_key
 from . import (
@@ -86,8 +86,8 @@ class Endpoint:
         self.addresses = Addresses()
         self._random = (seed, replication, draw)
         self._entity = f"{policy.name}#{boots}" if boots else policy.name
-        self._streams: dict[tuple[IPv4Address, IPv4Address, str], Stream] = {}
-        self._by_init: dict[tuple[IPv4Address, int], IkeSa] = {}
+        self._streams: dict[tuple[IpAddress, IpAddress, str], Stream] = {}
+        self._by_init: dict[tuple[IpAddress, int], IkeSa] = {}
         self._half_open: set[int] = set()
         self._by_identity: dict[Identity, dict[int, IkeSa]] = {}
         self._last_words: OrderedDict[int, tuple[int, Datagram]] = OrderedDict()
@@ -166,7 +166,7 @@ class Endpoint:
     # -- what the exchanges use --------------------------------------------------------------------------------
 
     def new_sa(
-        self, local: IPv4Address, remote: IPv4Address, *, initiator: bool, now: int, spi: int | None = None
+        self, local: IpAddress, remote: IpAddress, *, initiator: bool, now: int, spi: int | None = None
     ) -> IkeSa:
         """Return a new SA end with its own SPI, which is drawn unless given."""
         if spi is None:
@@ -180,7 +180,7 @@ class Endpoint:
         self._serials += 1
         return self._serials
 
-    def ike_spi(self, local: IPv4Address, remote: IPv4Address) -> int:
+    def ike_spi(self, local: IpAddress, remote: IpAddress) -> int:
         """Return a fresh IKE SPI, which is never zero (RFC 7296 3.1)."""
         return self.stream(local, remote, "spi").bits() or 1
 
@@ -192,7 +192,7 @@ class Endpoint:
         """Return a fresh nonce."""
         return NoncePayload(self.stream(sa.local, sa.remote, "nonce").bits(), self.implementation.count("nonce_bytes"))
 
-    def stream(self, local: IPv4Address, remote: IPv4Address, purpose: str) -> Stream:
+    def stream(self, local: IpAddress, remote: IpAddress, purpose: str) -> Stream:
         """Return the random numbers of this end between two addresses for one purpose."""
         key = (local, remote, purpose)
         if key not in self._streams:
@@ -206,7 +206,7 @@ class Endpoint:
         self._by_init[(sa.remote, sa.spi_i)] = sa
         self._half_open.add(sa.serial)
 
-    def follow(self, sa: IkeSa, remote: IPv4Address) -> None:
+    def follow(self, sa: IkeSa, remote: IpAddress) -> None:
         """Send to another address of the peer from now on (RFC 4555 3.5)."""
         if self._by_init.pop((sa.remote, sa.spi_i), None) is sa:
             self._by_init[(remote, sa.spi_i)] = sa
@@ -238,7 +238,7 @@ class Endpoint:
     def begin(
         self,
         sa: IkeSa | None,
-        remote: IPv4Address,
+        remote: IpAddress,
         operations: list[Operation],
         step: str,
         finish: Callable[[int], None],
@@ -271,7 +271,7 @@ class Endpoint:
         """Record an event of one SA."""
         self._step.events.append(Event(now, kind, sa.remote, sa, child, refusal, detail))
 
-    def tell_of_stranger(self, kind: EventKind, remote: IPv4Address, now: int, refusal: Refusal | None = None) -> None:
+    def tell_of_stranger(self, kind: EventKind, remote: IpAddress, now: int, refusal: Refusal | None = None) -> None:
         """Record an event of a peer for which nothing is kept."""
         self._step.events.append(Event(now, kind, remote, refusal=refusal))
 

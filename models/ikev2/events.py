@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Literal
 
+from ..addresses import IpAddress
 from .identity import Identity
 from .sa import Cause, ChildSa, IkeSa
 
@@ -45,7 +45,7 @@ class Event:
 
     time_ns: int
     kind: EventKind
-    remote: IPv4Address
+    remote: IpAddress
     sa: IkeSa | None = None
     child: ChildSa | None = None
     refusal: Refusal | None = None

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .message import IKE_HEADER_BYTES, IPV4_HEADER_BYTES, NAT_T_PORT, NON_ESP_MARKER_BYTES, UDP_HEADER_BYTES, Datagram
+from ..addresses import HEADER_BYTES
+from .message import IKE_HEADER_BYTES, NAT_T_PORT, NON_ESP_MARKER_BYTES, UDP_HEADER_BYTES, Datagram
 from .operations import HandleMessage, Operation, Unprotect
 from .proposals import Suite
 from .sa import IkeSa
@@ -49,7 +50,7 @@ def cut(sa: IkeSa, suite: Suite, inner_bytes: int) -> tuple[int, ...]:
     if not sa.fragment_bytes:
         return ()
     marker = NON_ESP_MARKER_BYTES if sa.remote_port == NAT_T_PORT else 0
-    room = sa.fragment_bytes - IPV4_HEADER_BYTES - UDP_HEADER_BYTES - marker - IKE_HEADER_BYTES
+    room = sa.fragment_bytes - HEADER_BYTES[sa.local.version] - UDP_HEADER_BYTES - marker - IKE_HEADER_BYTES
     if suite.protected_bytes(inner_bytes) <= room:
         return ()
     most = suite.inner_bytes_within(room - NUMBERS_BYTES, MIN_ROOM_BYTES)

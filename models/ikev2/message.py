@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from ipaddress import IPv4Address
 from typing import TypeVar
 
+from ..addresses import HEADER_BYTES, IpAddress
 from .payloads import NOTIFY_TYPES, STATUS_TYPES_FROM, NotifyPayload, Payload
 from .proposals import Suite
 
 #: IKE header (RFC 7296 3.1). [bytes]
 IKE_HEADER_BYTES = 28
 UDP_HEADER_BYTES = 8
-IPV4_HEADER_BYTES = 20
 #: Four zero octets before IKE on port 4500 (RFC 3948 2.2). [bytes]
 NON_ESP_MARKER_BYTES = 4
 IKE_PORT = 500
@@ -111,8 +110,8 @@ class Message:
 class Datagram:
     """A message on its way, or one piece of it. ``transmission`` counts sends of the same bytes from 0."""
 
-    source: IPv4Address
-    destination: IPv4Address
+    source: IpAddress
+    destination: IpAddress
     message: Message
     source_port: int = IKE_PORT
     destination_port: int = IKE_PORT
@@ -135,8 +134,8 @@ class Datagram:
 
     @property
     def ip_len(self) -> int:
-        """The IPv4 packet. [bytes]"""
-        return self.udp_len + UDP_HEADER_BYTES + IPV4_HEADER_BYTES
+        """The IP packet. [bytes]"""
+        return self.udp_len + UDP_HEADER_BYTES + HEADER_BYTES[self.source.version]
 
     def payload_text(self) -> str:
         """Return the payloads as ``Message.payload_text`` does; the first piece names those of the whole message."""

@@ -9,9 +9,9 @@ What this leaves out: keepalives, mappings that time out, following a peer whose
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from ..addresses import IpAddress
 from .message import NAT_T_PORT, Message
 from .payloads import NotifyPayload
 from .sa import IkeSa
@@ -27,12 +27,12 @@ HASH_BYTES = 20
 _FAKE = 0
 
 
-def _hash(address: IPv4Address, port: int) -> int:
+def _hash(address: IpAddress, port: int) -> int:
     """Return what stands for the hash of an address and a port."""
     return int(address) << 16 | port
 
 
-def payloads(ep: Endpoint, local: tuple[IPv4Address, int], remote: tuple[IPv4Address, int]) -> dict[str, NotifyPayload]:
+def payloads(ep: Endpoint, local: tuple[IpAddress, int], remote: tuple[IpAddress, int]) -> dict[str, NotifyPayload]:
     """Return both notifications of a message, by token. ``local``, ``remote``: address and port of both ends."""
     source = _FAKE if ep.policy.forces_encapsulation else _hash(*local)
     return {

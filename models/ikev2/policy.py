@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from ..addresses import IpAddress
 from ..secret import Secret
 from .identity import Identity, IdentityMatch
 from .payloads import ANY_IPV4, Selector
@@ -126,7 +127,7 @@ class IkeProfile:
         """Return whether a peer that calls itself ``identity`` belongs to this profile."""
         return any(rule.matches(identity) for rule in self.accepts)
 
-    def key_for(self, identity: Identity | None, address: IPv4Address) -> KeyEntry | None:
+    def key_for(self, identity: Identity | None, address: IpAddress) -> KeyEntry | None:
         """Return the keyring entry of a peer, by identity, then by the longest matching address."""
         for entry in self.keys:
             if identity is not None and entry.identity == identity:
@@ -161,8 +162,8 @@ class TunnelPolicy:
     """One tunnel interface that protects traffic to ``remote_address``."""
 
     name: str
-    local_address: IPv4Address
-    remote_address: IPv4Address
+    local_address: IpAddress
+    remote_address: IpAddress
     profile: str
     child: ChildPolicy
     initiates: bool = True
@@ -177,7 +178,7 @@ class IkePolicy:
 
     name: str
     proposals: tuple[IkeProposal, ...]
-    local_addresses: tuple[IPv4Address, ...] = ()
+    local_addresses: tuple[IpAddress, ...] = ()
     origin: str = ""
 
 
@@ -206,7 +207,7 @@ class EndpointPolicy:
     mobike: bool = False
     #: The gateway to which new clients are sent; whether this end lets itself be sent away where its implementation
     #: does not do so by itself (``crypto ikev2 redirect client`` of IOS).
-    redirects_to: IPv4Address | None = None
+    redirects_to: IpAddress | None = None
     follows_redirects: bool = False
     #: Half-open SAs from which on a cookie is demanded; None: never.
     cookie_threshold: int | None = None
@@ -214,7 +215,7 @@ class EndpointPolicy:
     #: Peers with an IKE SA, made or in the making, beyond which new ones get no answer; None: no limit.
     max_sessions: int | None = None
 
-    def proposals_for(self, local: IPv4Address) -> tuple[IkeProposal, ...]:
+    def proposals_for(self, local: IpAddress) -> tuple[IkeProposal, ...]:
         """Return the proposals of the first policy that names this local address, else of the first without one."""
         for policy in self.policies:
             if local in policy.local_addresses:

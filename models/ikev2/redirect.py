@@ -10,9 +10,10 @@ What this leaves out: gateways named by FQDN or IPv6, redirection in IKE_AUTH, t
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from ..addresses import IpAddress
 from . import initiator, work
 from .events import Refusal
 from .message import Datagram, Message
@@ -24,22 +25,25 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
 
 SUPPORTED, REDIRECT, REDIRECTED_FROM = "REDIRECT_SUPPORTED", "REDIRECT", "REDIRECTED_FROM"
-#: Gateway identity: type, length and an IPv4 address (section 9). [bytes]
-GATEWAY_BYTES = 6
 #: How often a client lets itself be redirected: 5 times in 300 s (fact sheet C.8).
 MAX_REDIRECTS = 5
 
 
-def payload(gateway: IPv4Address, nonce_bytes: int = 0) -> NotifyPayload:
+def gateway_bytes(gateway: IpAddress) -> int:
+    """Return the length of a gateway identity: type, length and address (section 9). [bytes]"""
+    return 2 + len(gateway.packed)
+
+
+def payload(gateway: IpAddress, nonce_bytes: int = 0) -> NotifyPayload:
     """Return N(REDIRECT); in IKE_SA_INIT the client's nonce stands behind the address."""
-    return NotifyPayload(REDIRECT, GATEWAY_BYTES + nonce_bytes, value=int(gateway))
+    return NotifyPayload(REDIRECT, gateway_bytes(gateway) + nonce_bytes, value=int(gateway))
 
 
 def origin(sa: IkeSa) -> tuple[NotifyPayload, ...]:
     """Return N(REDIRECTED_FROM) for the request of a client that was redirected, else nothing."""
     if sa.redirected_from is None:
         return ()
-    return (NotifyPayload(REDIRECTED_FROM, GATEWAY_BYTES, value=int(sa.redirected_from)),)
+    return (NotifyPayload(REDIRECTED_FROM, gateway_bytes(sa.redirected_from), value=int(sa.redirected_from)),)
 
 
 def send_away(ep: Endpoint, datagram: Datagram, receive: list[Operation], now: int) -> bool:
@@ -58,7 +62,7 @@ def follow(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     """Begin afresh with the gateway that a response of IKE_SA_INIT names, or give up after too many of them."""
     notify, tunnel = message.notify(REDIRECT), sa.tunnel
     assert notify is not None and tunnel is not None
-    gateway = IPv4Address(notify.value)
+    gateway = ip_address(notify.value)
 
     def finish(now: int) -> None:
         if sa.redirects == MAX_REDIRECTS:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from ..addresses import IpAddress
 from ..implementation import Condition, Part
 from ..randomness import make_key
 from . import authentication, children, configuration, eap, fragmentation, mobike, nat, redirect, work
@@ -98,7 +98,7 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
     ep.begin(sa, remote, operations, "IKE_SA_INIT response", lambda t: _answer_init(ep, sa, message, t))
 
 
-def _is_full_for(ep: Endpoint, remote: IPv4Address) -> bool:
+def _is_full_for(ep: Endpoint, remote: IpAddress) -> bool:
     """Return whether there is no room for this peer; one that has an IKE SA already (a rekey, a restart) has it."""
     most = ep.policy.max_sessions
     if most is None or len(ep.sas) < most:
@@ -107,7 +107,7 @@ def _is_full_for(ep: Endpoint, remote: IPv4Address) -> bool:
     return len(peers) >= most and remote not in peers
 
 
-def _cookie(message: Message, remote: IPv4Address) -> int:
+def _cookie(message: Message, remote: IpAddress) -> int:
     """Return an initiator's cookie: a function of what it sent, so that nothing is kept (RFC 7296 2.6)."""
     nonce = message.get(NoncePayload)
     return make_key(0, f"{remote}:{message.spi_i}", f"cookie {nonce.value}")

@@ -9,6 +9,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
+from ..addresses import IpAddress
 from ..secret import Secret
 from .identity import Identity
 from .message import IKE_PORT, Datagram, Message
@@ -134,7 +135,7 @@ class Work:
     operations: list[Operation]
     step: str
     sa: IkeSa | None
-    remote: IPv4Address
+    remote: IpAddress
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ class Task:
     #: Key exchange group that the peer has demanded instead of the one that was tried first; 0: none yet.
     group: int = 0
     #: Where the peer is sent to (RFC 5685).
-    address: IPv4Address | None = None
+    address: IpAddress | None = None
     #: Only if the IKE SA has no Child SA in use when its turn comes.
     if_empty: bool = False
 
@@ -160,8 +161,8 @@ class IkeSa:
     """One end of an IKE SA. ``initiator`` is the role in the exchange that created it (the Initiator flag)."""
 
     serial: int
-    local: IPv4Address
-    remote: IPv4Address
+    local: IpAddress
+    remote: IpAddress
     initiator: bool
     created_ns: int
     local_spi: int
@@ -195,13 +196,13 @@ class IkeSa:
     behind_nat: bool = False
     #: Both ends can move to other addresses (RFC 4555); those of this end beside the one in use.
     mobike: bool = False
-    other_addresses: tuple[IPv4Address, ...] = ()
+    other_addresses: tuple[IpAddress, ...] = ()
     #: Addresses that the peer has announced beside ``remote``.
-    peer_addresses: tuple[IPv4Address, ...] = ()
+    peer_addresses: tuple[IpAddress, ...] = ()
     #: Where the request came from that is being answered; None: from ``remote``.
-    answer_to: IPv4Address | None = None
+    answer_to: IpAddress | None = None
     #: The gateway that has sent this client away, and how often that has happened (RFC 5685).
-    redirected_from: IPv4Address | None = None
+    redirected_from: IpAddress | None = None
     redirects: int = 0
     #: Address that the responder gave to the initiator.
     virtual_address: IPv4Address | None = None

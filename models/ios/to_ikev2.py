@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from ..addresses import IpAddress
 from ..algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
 from ..errors import InputError, unknown_name
 from ..ikev2.identity import Identity, IdentityMatch
@@ -44,7 +45,7 @@ class TunnelFault:
 
     router: str
     interface: str
-    remote: IPv4Address | None
+    remote: IpAddress | None
     message: str
     where: str
 
