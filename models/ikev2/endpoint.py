@@ -34,6 +34,7 @@ from . import (
     retransmission,
 )
 from .configuration import Addresses
+from .enquiries import Answer, Enquiry, Question
 from .events import Event, EventKind, Refusal
 from .identity import Identity
 from .message import Datagram, Exchange, Message
@@ -55,6 +56,7 @@ class Step:
 
     works: list[Work] = field(default_factory=list)
     datagrams: list[Datagram] = field(default_factory=list)
+    enquiries: list[Enquiry] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
 
@@ -92,6 +94,7 @@ class Endpoint:
         self._by_identity: dict[Identity, dict[int, IkeSa]] = {}
         self._last_words: OrderedDict[int, tuple[int, Datagram]] = OrderedDict()
         self._works: dict[int, tuple[IkeSa | None, Callable[[int], None]]] = {}
+        self._enquiries: dict[int, tuple[IkeSa, Callable[[Answer, int], None]]] = {}
         self._tokens = 0
         self._serials = 0
         self._timers: list[tuple[int, int, TimerName, int, int, IkeSa]] = []
@@ -151,6 +154,15 @@ class Endpoint:
             if sa.alive:
                 finish(now)
             self.advance(sa)
+        return self._take()
+
+    def answered(self, token: int, answer: Answer, now: int) -> Step:
+        """Tell what a server has answered. Raises KeyError for an unknown token."""
+        sa, finish = self._enquiries.pop(token)
+        sa.busy = False
+        if sa.alive:
+            finish(answer, now)
+        self.advance(sa)
         return self._take()
 
     def timer(self) -> int | None:
@@ -249,6 +261,13 @@ class Endpoint:
         if sa is not None:
             sa.busy = True
         self._step.works.append(Work(self._tokens, operations, step, sa, remote))
+
+    def enquire(self, sa: IkeSa, question: Question, finish: Callable[[Answer, int], None]) -> None:
+        """Ask a server; ``finish(answer, now)`` runs with its answer, and what arrives for the SA waits meanwhile."""
+        self._tokens += 1
+        self._enquiries[self._tokens] = (sa, finish)
+        sa.busy = True
+        self._step.enquiries.append(Enquiry(self._tokens, question, sa))
 
     def send(self, datagram: Datagram) -> None:
         """Hand a message to the driver, each of its pieces in a datagram of its own."""
