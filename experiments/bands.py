@@ -163,3 +163,15 @@ def _set_ups(deployment: Deployment, recorder: Recorder) -> list[dict[str, float
                 )
         found.append(entry)
     return found
+
+
+def cpu_bands(drawn: Sequence[dict[str, float]], samples: int, seed: int) -> dict[str, float]:
+    """Return median, low and high of ``initiator_cpu_s`` and ``responder_cpu_s`` over conversations that were priced
+    with ``samples`` parameter sets, in seconds."""
+    bands: dict[str, float] = {"samples": samples, "seed": seed}
+    for end in ("initiator", "responder"):
+        times_s = [times[f"{end}_cpu_s"] for times in drawn]
+        low_s, high_s = band(times_s)
+        median_s = float(np.median(times_s))
+        bands |= {f"{end}_cpu_median_s": median_s, f"{end}_cpu_low_s": low_s, f"{end}_cpu_high_s": high_s}
+    return bands

@@ -14,6 +14,7 @@ from ..models.baselines.procedure import Packet, Procedure, chain
 from ..models.esp import esp_packet_bytes
 from ..models.ikev1 import exchanges
 from ..models.ikev1.payloads import ADDRESS_BYTES, MessageV1
+from ..models.ikev2 import children
 from ..models.ikev2.identity import Identity
 from ..models.ikev2.proposals import EspProposal, IkeProposal
 from ..models.implementation import Implementation, load_implementation
@@ -115,7 +116,8 @@ def l2tp(suites: Suites, implementation: str, ledger: Ledger) -> Procedure:
     """Return L2TP over IPsec (RFC 3193): IKEv1 main and quick mode for UDP port 1701 of hosts, then L2TP and PPP."""
     ends = ikev1_peers(suites, implementation, ledger, ADDRESS_BYTES)
     ike = packets_of([m for _, m in ikev1.phases(ends, "main", ())])
-    return tunnels.l2tp(ike, (suites.esp.encryption, suites.esp.integrity), ledger)
+    esp = children.suite_of(suites.esp)
+    return tunnels.l2tp(ike, (esp.encryption, esp.integrity), ledger)
 
 
 def crypto_map(suites: Suites, implementation: str, ledger: Ledger, lines: int = CRYPTO_MAP_LINES) -> Procedure:
@@ -126,7 +128,8 @@ def crypto_map(suites: Suites, implementation: str, ledger: Ledger, lines: int =
 
 def packet_bytes(suites: Suites) -> dict[str, Callable[[int], int]]:
     """Return by protocol the length of the outer IP packet around an inner one. [bytes]"""
-    encryption, integrity = suites.esp.encryption, suites.esp.integrity
+    suite = children.suite_of(suites.esp)
+    encryption, integrity = suite.encryption, suite.integrity
 
     def esp(inner: int) -> int:
         return esp_packet_bytes(inner, encryption, integrity)

@@ -2,8 +2,8 @@
 
 The decryption table has the form that Wireshark reads (Preferences, Protocols, ISAKMP, "IKEv2 Decryption Table"; in
 its folder of settings the file is called ``ikev2_decryption_table``). It holds session keys of the simulated exchange,
-never a pre-shared key or password. Packets are IPv4 without a link layer (link type 101); times count from the start
-of the conversation.
+never a pre-shared key or password. Packets have no link layer (link type 101); times count from the start of the
+conversation.
 
 What this leaves out: IP fragments (a datagram is one packet, however long), NAT keepalives, ESP packets.
 """
@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from io import BytesIO
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +40,15 @@ _UDP_MAX_BYTES = 65535 - 28
 #: Names of Wireshark's table (epan/dissectors/packet-isakmp.c, as strongSwan's own tables have them).
 _ENCRYPTIONS = {
     "3des": "3DES [RFC2451]",
+    "null": "NULL [RFC2410]",
     **{f"aes-cbc-{bits}": f"AES-CBC-{bits} [RFC3602]" for bits in (128, 192, 256)},
-    **{f"aes-gcm-{bits}": f"AES-GCM-{bits} with 16 octet ICV [RFC5282]" for bits in (128, 192, 256)},
+    **{f"aes-ctr-{bits}": f"AES-CTR-{bits} [RFC5930]" for bits in (128, 192, 256)},
+    **{
+        f"aes-{mode}{'' if icv == 16 else icv}-{bits}": f"AES-{mode.upper()}-{bits} with {icv} octet ICV [RFC5282]"
+        for mode in ("gcm", "ccm")
+        for icv in (8, 12, 16)
+        for bits in (128, 192, 256)
+    },
 }
 _INTEGRITIES = {
     "": "NONE [RFC4306]",
@@ -51,6 +57,9 @@ _INTEGRITIES = {
     "sha256": "HMAC_SHA2_256_128 [RFC4868]",
     "sha384": "HMAC_SHA2_384_192 [RFC4868]",
     "sha512": "HMAC_SHA2_512_256 [RFC4868]",
+    "md5-128": "HMAC_MD5_128 [RFC4595]",
+    "sha1-160": "HMAC_SHA1_160 [RFC4595]",
+    "sha256-96": "HMAC_SHA2_256_96 [draft-ietf-ipsec-ciph-sha-256-00]",
 }
 
 
@@ -80,7 +89,7 @@ def write_capture(talk: Talk, path: Path, seed: int) -> Capture:
     """
     for module in ("dpkt", "cryptography"):
         library(module)
-    session = Session(seed, _prover(talk.initiator), _prover(talk.responder), _name_servers(talk.responder))
+    session = Session(seed, _prover(talk.initiator), _prover(talk.responder))
     content = BytesIO()
     writer = library("dpkt.pcap").Writer(content, snaplen=_SNAP_BYTES, linktype=_LINK_TYPE, nano=True)
     for packet, sent_ns in _packets(talk, session):
@@ -96,16 +105,12 @@ def write_capture(talk: Talk, path: Path, seed: int) -> Capture:
 def _prover(end: Endpoint) -> Prover:
     profile = end.policy.profiles[0]
     key = profile.keys[0].local_key if profile.keys else None
-    return Prover(key, profile.authentication.credential)
-
-
-def _name_servers(end: Endpoint) -> tuple[IPv4Address, ...]:
-    pool = end.policy.profiles[0].pool
-    return pool.name_servers if pool is not None else ()
+    ppk = profile.ppks[0].key if profile.ppks else None
+    return Prover(key, profile.authentication.credential, ppk)
 
 
 def _packets(talk: Talk, session: Session) -> Iterator[tuple[bytes, int]]:
-    """Yield each IPv4 packet with the time at which it is sent. [ns]"""
+    """Yield each IP packet with the time at which it is sent. [ns]"""
     for number, turn in enumerate(talk.turns, start=1):
         datagram = turn.datagram
         if datagram.udp_len > _UDP_MAX_BYTES:
@@ -116,12 +121,24 @@ def _packets(talk: Talk, session: Session) -> Iterator[tuple[bytes, int]]:
 
 
 def ip_packet(datagram: Datagram, ike: bytes, number: int) -> bytes:
-    """Return the IPv4 packet around an IKE message; ``number`` is its identification."""
+    """Return the IP packet around an IKE message; ``number`` is its identification in IPv4."""
     dpkt = library("dpkt")
     ports = datagram.source_port, datagram.destination_port
     marker = bytes(NON_ESP_MARKER_BYTES) if NAT_T_PORT in ports else b""
     data = marker + ike
     udp = dpkt.udp.UDP(sport=ports[0], dport=ports[1], data=data, ulen=8 + len(data))
+    if datagram.source.version == 6:
+        # The checksum of UDP is no choice in IPv6 (RFC 8200 8.1); dpkt computes it with that of the packet.
+        ip6 = dpkt.ip6.IP6(
+            src=datagram.source.packed,
+            dst=datagram.destination.packed,
+            nxt=dpkt.ip.IP_PROTO_UDP,
+            hlim=_TTL,
+            plen=8 + len(data),
+            data=udp,
+        )
+        ip6.extension_hdrs = {}
+        return bytes(ip6)
     ip = dpkt.ip.IP(
         src=datagram.source.packed,
         dst=datagram.destination.packed,
@@ -137,8 +154,8 @@ def ip_packet(datagram: Datagram, ike: bytes, number: int) -> bytes:
 def table_line(spi_i: int, spi_r: int, keys: IkeKeys) -> str | None:
     """Return the line of Wireshark's table for one IKE SA; None for algorithms that Wireshark does not decrypt."""
     suite: Suite = keys.suite
-    encryption, integrity = _ENCRYPTIONS.get(suite.encryption), _INTEGRITIES[suite.integrity]
-    if encryption is None:
+    encryption, integrity = _ENCRYPTIONS.get(suite.encryption), _INTEGRITIES.get(suite.integrity)
+    if encryption is None or integrity is None:
         return None
     e, a = keys.encryption, keys.integrity
     fields = (f"{spi_i:016x}", f"{spi_r:016x}", e[0].hex(), e[1].hex(), f'"{encryption}"')
@@ -155,7 +172,8 @@ def _tables(session: Session) -> tuple[dict[str, str], list[str]]:
             ending = f".intermediate-{generation}{TABLE_SUFFIX}" if number else TABLE_SUFFIX
             line = table_line(*spis, keys)
             if line is None:
-                note = f"Wireshark does not decrypt {keys.suite.encryption}: the table has no line for this IKE SA."
+                names = " ".join(name for name in (keys.suite.encryption, keys.suite.integrity) if name)
+                note = f"Wireshark does not decrypt {names}: the table has no line for this IKE SA."
                 notes += [note] if note not in notes else []
             else:
                 lines.setdefault(ending, []).append(line)

@@ -13,7 +13,7 @@ from ..models.baselines.procedure import Procedure, Service
 from ..models.errors import InputError
 from ..models.esp import esp_packet_bytes
 from ..models.ikev1 import exchanges
-from ..models.ikev2 import work
+from ..models.ikev2 import children, work
 from ..models.ikev2.proposals import suite_of
 from ..models.implementation import load_implementation
 from ..models.notation import parse_ike
@@ -198,8 +198,8 @@ def port(study: Study) -> Measured:
     """Compare what user packets gain from UDP port 500."""
     own, other = study.set_up("IKEv2"), study.set_up("IKEv1 main")
     lengths = baselines.packet_bytes(study.suites)
-    encryption, integrity = study.suites.esp.encryption, study.suites.esp.integrity
-    behind_nat = esp_packet_bytes(1400, encryption, integrity, nat_t=True)
+    esp = children.suite_of(study.suites.esp)
+    behind_nat = esp_packet_bytes(1400, esp.encryption, esp.integrity, nat_t=True)
     return Measured(
         (
             counts(
@@ -341,7 +341,7 @@ def dual_stack(study: Study) -> Measured:
 
 def routing(study: Study) -> Measured:
     """Compare the bytes that keep a prefix known for a day with the hellos of a routing protocol."""
-    esp = study.suites.esp
+    esp = children.suite_of(study.suites.esp)
     hello = esp_packet_bytes(EIGRP_HELLO_BYTES, esp.encryption, esp.integrity)
     hellos = round(2 * DAY_S / EIGRP_HELLO_S)
     return Measured(

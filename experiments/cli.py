@@ -17,7 +17,10 @@ import typer
 from ..models.errors import InputError
 from .claims_cli import paper_app
 from .cli_common import reports_bad_input
-from .exchange_cli import exchange, overhead
+from .clients_cli import clients
+from .exchange_cli import exchange
+from .overhead_cli import overhead
+from .protocol_cli import protocol
 from .routers.cli import hardware_app
 
 if TYPE_CHECKING:
@@ -120,7 +123,10 @@ def root(
 @app.command()
 @reports_bad_input
 def run(
-    path: Annotated[Path, typer.Argument(help="Folder of IOS configurations, or a scenario (.yaml).")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="Folder of IOS configurations (a scenario.yaml in it is used), or a scenario (.yaml)."),
+    ],
     seed: Annotated[int | None, typer.Option(help="Seed of every random number (default 1).")] = None,
     duration: Annotated[str | None, typer.Option(help="How long to simulate, as 90s or 24h (default 24h).")] = None,
     hardware: Annotated[
@@ -150,13 +156,17 @@ def run(
     """Simulate a deployment: exit code 0 when every tunnel is up at the end, 1 when one is not."""
     from .result import check_place
     from .run import run as simulate
+    from .scenario import scenario_file
 
     if output is not None:
         check_place(output)
+    used = scenario_file(path)
+    if used != path:
+        typer.echo(f"{path} is a folder with a scenario: {used} is used.", err=as_json)
     progress = _Progress()
     try:
         result = simulate(
-            path,
+            used,
             seed=seed,
             duration_s=_duration(duration, "--duration"),
             hardware=_pairs(hardware or [], "--hardware"),
@@ -293,6 +303,8 @@ def demo(
 
 app.command()(exchange)
 app.command()(overhead)
+app.command()(protocol)
+app.command()(clients)
 
 
 def main() -> None:

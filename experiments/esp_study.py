@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.traffic import IMIX, Flow, Kind
-from ..simulate.data_plane import GRE_HEADER_BYTES, link_spec
+from ..simulate.data_plane import link_spec, tunnel_between
 from ..simulate.deployment import Deployment
+from ..simulate.flows import SaStep
 from ..simulate.kernels import FlowArrivals
-from ..simulate.packet_path import PacketPath, PathResult, bottleneck, saturation_pps, tunnel_path
+from ..simulate.packet_path import PacketPath, PathResult, bottleneck, saturation_pps
 from ..simulate.records import Row
+from ..simulate.tunnel_stations import encapsulated_path
 from .bands import band
 
 if TYPE_CHECKING:
@@ -96,14 +98,12 @@ class TunnelChoice:
 
 def study_path(deployment: Deployment, choice: TunnelChoice, replication: int = 0) -> PacketPath:
     """Return the stations of this direction of the tunnel."""
-    return tunnel_path(
+    step = SaStep(0.0, 0, choice.encryption, choice.integrity, choice.mode, choice.gre)
+    return encapsulated_path(
         deployment.routers[choice.sender].cost,
         deployment.routers[choice.receiver].cost,
-        encryption=choice.encryption,
-        integrity=choice.integrity,
+        tunnel_between(deployment, choice.sender, choice.receiver, step),
         link=link_spec(deployment, choice.sender, choice.receiver),
-        mode="transport" if choice.mode == "transport" else "tunnel",
-        gre_bytes=GRE_HEADER_BYTES if choice.gre else 0,
         sender_name=choice.sender,
         receiver_name=choice.receiver,
         seed=deployment.seed,

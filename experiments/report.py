@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from .radius_report import radius_text
 from .result import Result
 from .selection import records, set_up
 
@@ -36,6 +37,8 @@ def sections(result: Result) -> list[tuple[str, RenderableType]]:
             draws = result.manifest["options"]["samples"]
             parts.append((f"ESP latency, 5 % to 95 % of {draws} parameter sets", latency_bands_table(result)))
         parts.append(("ESP throughput by packet size", throughput_table(result)))
+    if "radius" in result.tables:
+        parts.append(("RADIUS", radius_text(result)))
     parts.append(("How sure is this", sureness_text(result)))
     return parts
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .charts import Plot
 
 #: Version of the layout of a result directory.
-RESULT_SCHEMA = 1
+RESULT_SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
 

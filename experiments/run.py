@@ -14,19 +14,24 @@ from typing import Any
 from ..hardware.profile import HardwareProfile
 from ..hardware.profile_files import load_profile
 from ..models.errors import InputError, unknown_name
+from ..models.ikev2.sa import nanoseconds
 from ..models.implementation import implementation_for_version, load_implementation
 from ..models.ios.config import RouterConfig
 from ..models.ios.pseudonyms import pseudonymous_copies
 from ..models.ios.reader import read_folder
-from ..models.topology import LinkSettings
+from ..models.topology import LINK_MTU_BYTES, LinkSettings
 from ..models.traffic import Flow
 from ..simulate import sessions, shared_limits
 from ..simulate.control_plane import run_control_plane
 from ..simulate.deployment import Deployment, RouterPlan, build
 from ..simulate.flows import PACKET_COLUMNS, carries_gre, check_flow
 from ..simulate.queues import QueueStatistics
+from ..simulate.radius import count_octets
 from ..simulate.records import Row, frame
 from . import bands
+from .client_reasons import explain
+from .client_scenario import client_plans, stored
+from .radius_scenario import Pseudonyms, server_plans, with_pseudonyms
 from .result import INPUTS, RESULT_SCHEMA, Result, load_result
 from .scenario import LinkYaml, RouterSettings, Scenario, TrafficYaml, read_scenario
 
@@ -87,7 +92,12 @@ def run(
     configs = read_folder(Path(asked.configurations))
     deployment = _deploy(asked, configs)
     result = _simulate(asked, deployment, traffic=traffic, esp=esp, samples=samples, progress=progress)
-    result.inputs = pseudonymous_copies(Path(asked.configurations), [c.file for c in configs])
+    names: dict[str, str] = {}
+    result.inputs = pseudonymous_copies(Path(asked.configurations), [c.file for c in configs], names)
+    renamed = Pseudonyms(names)
+    kept = {"radius": with_pseudonyms(asked.radius, renamed), "clients": stored(asked.clients, renamed)}
+    document = asked.model_copy(update=kept).model_dump(mode="json", by_alias=True)
+    result.manifest["scenario"] |= {name: document[name] for name in kept}
     return result
 
 
@@ -189,6 +199,9 @@ def _deploy(scenario: Scenario, configs: list[RouterConfig]) -> Deployment:
         initiator=scenario.initiator,
         stagger_s=scenario.stagger,
         seed=scenario.seed,
+        radius=lambda ledger: server_plans(scenario.radius, ledger, scenario.seed),
+        revocation=scenario.crl.settings() if scenario.crl is not None else None,
+        clients=client_plans(scenario.clients, scenario.radius, configs, search, scenario.seed),
     )
 
 
@@ -202,7 +215,9 @@ def _hardware(router: str, profile: str, search: list[Path]) -> HardwareProfile:
 
 
 def _link(link: LinkYaml) -> LinkSettings:
-    return LinkSettings(link.delay, link.jitter, link.loss, link.rate)
+    mtu_bytes = LINK_MTU_BYTES if link.mtu is None else round(link.mtu)
+    own = (link.nat, link.nat_timeout, mtu_bytes, link.drops_fragments, link.blocks_icmp, link.reorders)
+    return LinkSettings(link.delay, link.jitter, link.loss, link.rate, *own)
 
 
 def _flows(scenario: Scenario, deployment: Deployment) -> list[Flow]:
@@ -211,7 +226,7 @@ def _flows(scenario: Scenario, deployment: Deployment) -> list[Flow]:
     return [
         TrafficYaml.model_validate({"from": t.first.router, "to": t.second.router}).flow()
         for t in deployment.tunnels
-        if not t.fault
+        if not t.fault and t.first.router not in deployment.clients
     ]
 
 
@@ -224,7 +239,7 @@ def _simulate(
     for flow in flows:
         check_flow(deployment, flow)
     tick = (lambda now_s: progress("control plane", now_s / duration_s)) if progress else None
-    control = run_control_plane(deployment, duration_s, tick)
+    control = run_control_plane(deployment, duration_s, tick, flows)
     recorder = control.recorder
     child_rows = recorder.rows["child_sas"]
     queues: list[QueueStatistics] = list(control.queues)
@@ -242,8 +257,13 @@ def _simulate(
         queues += stations
         exceeded = shared_limits.exceeded(deployment, packet_rows, bin_s)
     tables = recorder.tables()
-    tables["sessions"] = frame(sessions.session_rows(deployment, recorder), sessions.COLUMNS)
+    session_rows = sessions.session_rows(deployment, recorder)
+    explain(session_rows, deployment, recorder)
+    tables["sessions"] = frame(session_rows, sessions.COLUMNS)
     tables["packets"] = frame(packet_rows, PACKET_COLUMNS)
+    if control.radius is not None:
+        count_octets(control.radius.accounting, packet_rows, deployment.owners)
+        tables.update(control.radius.tables(nanoseconds(control.ended_s)))
     interrupted = control.interrupted
     if draws and not interrupted:
         draws_tick = (lambda done: progress("parameter sets", done)) if progress else None
@@ -310,6 +330,7 @@ def _esp_tables(
 def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, options: dict[str, int]) -> dict[str, Any]:
     nodes: Any = deployment.graph.nodes(data=True)
     edges: Any = deployment.graph.edges(data=True)
+    digests = {cost: cost.profile.digest for cost in {plan.cost for plan in deployment.routers.values()}}
     return {
         "schema": RESULT_SCHEMA,
         "name": scenario.name,
@@ -322,12 +343,13 @@ def _manifest(scenario: Scenario, deployment: Deployment, ended_s: float, option
             name: {
                 "hardware": plan.cost.profile.name,
                 "hardware_title": plan.cost.profile.title,
-                "hardware_digest": plan.cost.profile.digest,
+                "hardware_digest": digests[plan.cost],
                 "licence": plan.cost.licence,
                 "hsec": plan.cost.hsec,
                 "implementation": plan.implementation.name,
                 "ikev2": _ikev2(plan),
-                "interfaces": _interfaces(plan),
+                "interfaces": _interfaces(plan, deployment),
+                **({"clients": deployment.clients[name].group} if name in deployment.clients else {}),
             }
             for name, plan in deployment.routers.items()
         },
@@ -368,17 +390,20 @@ def _ikev2(plan: RouterPlan) -> dict[str, int]:
     }
 
 
-def _interfaces(plan: RouterPlan) -> dict[str, dict[str, Any]]:
+def _interfaces(plan: RouterPlan, deployment: Deployment) -> dict[str, dict[str, Any]]:
     """Return what ``show`` needs of each protected interface and cannot find in a table."""
     tunnels = {tunnel.name: tunnel for tunnel in plan.policy.tunnels}
     found = {}
     for interface in plan.config.interfaces.values():
         if interface.tunnel_protection is not None:
             tunnel = tunnels.get(interface.name)
+            peer = deployment.owners.get(tunnel.remote_address) if tunnel else None
+            way = deployment.paths.get((plan.name, peer)) if peer else None
             found[interface.name] = {
                 "source": interface.tunnel_source,
                 "local_address": str(tunnel.local_address) if tunnel else None,
                 "remote_address": str(tunnel.remote_address) if tunnel else None,
+                "path_mtu": way.mtu_bytes if way is not None and not way.blocks_icmp else LINK_MTU_BYTES,
                 "fragmentation_mtu": plan.config.fragmentation_mtu,
             }
     return found

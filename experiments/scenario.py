@@ -9,9 +9,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..models.errors import InputError
+from ..models.pki import RevocationSettings
 from ..models.traffic import Flow, Kind
 from ..models.units import bits_per_second, octets, quantity, seconds
 from ..models.yaml_input import load_yaml, validate
+from .client_scenario import ClientsYaml, with_users
+from .radius_scenario import RadiusYaml, with_accounts
 
 Seconds = Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(ge=0, allow_inf_nan=False)]
 Bps = Annotated[float, BeforeValidator(lambda v: bits_per_second(v)), Field(gt=0, allow_inf_nan=False)]
@@ -44,6 +47,23 @@ class LinkYaml(_Strict):
     jitter: Seconds = 0.0
     loss: float = Field(default=0.0, ge=0, lt=1)
     rate: Bps | None = None
+    #: A NAT before the router translates its UDP ports (it keeps the address, which the peers' configurations name).
+    nat: bool = False
+    #: Longest IP packet; whether a middlebox drops the IP fragments of longer ones.
+    mtu: Annotated[float, BeforeValidator(lambda v: octets(v)), Field(ge=68, le=65535)] | None = None
+    drops_fragments: bool = False
+    #: ICMP that tells of a smaller MTU is filtered; packets overtake each other within ``jitter``.
+    blocks_icmp: bool = False
+    reorders: bool = False
+    nat_timeout: Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _a_timeout_needs_a_nat(self) -> LinkYaml:
+        if self.nat_timeout is not None and not self.nat:
+            raise ValueError("nat_timeout is given without 'nat: true'")
+        if self.reorders and not self.jitter:
+            raise ValueError("reorders is given without jitter: packets with equal delays keep their order")
+        return self
 
 
 class TrafficYaml(_Strict):
@@ -58,6 +78,7 @@ class TrafficYaml(_Strict):
     packets: PerSecond | None = None
     rate: Bps | None = None
     mix: str = "simple"
+    df: bool = False
     start: Seconds = 0.0
     stop: Seconds | None = None
 
@@ -81,7 +102,32 @@ class TrafficYaml(_Strict):
             self.start,
             math.inf if self.stop is None else self.stop,
             self.mix,
+            self.df,
         )
+
+
+class OutageYaml(_Strict):
+    """When a server does not answer."""
+
+    start: Seconds = Field(alias="from")
+    stop: Seconds = Field(default=math.inf, alias="to")
+
+
+class CrlYaml(_Strict):
+    """The servers of the CAs, which tell the status of certificates. A key that is left out is assumed and noted."""
+
+    delay: Seconds | None = None
+    timeout: Seconds | None = None
+    lifetime: Annotated[float, BeforeValidator(lambda v: seconds(v)), Field(gt=0, allow_inf_nan=False)] | None = None
+    entries: int = Field(default=0, ge=0)
+    outages: list[OutageYaml] = []
+    #: When the certificates of a router are revoked.
+    revoked: dict[str, Seconds] = {}
+
+    def settings(self) -> RevocationSettings:
+        """Return what the simulation is told."""
+        outages = tuple((outage.start, outage.stop) for outage in self.outages)
+        return RevocationSettings(self.delay, self.timeout, self.lifetime, self.entries, outages, dict(self.revoked))
 
 
 class Scenario(_Strict):
@@ -96,6 +142,12 @@ class Scenario(_Strict):
     stagger: Seconds | None = None
     routers: dict[str, RouterSettings] = {}
     links: dict[str, LinkYaml] = {}
+    #: None: nobody asks for the status of certificates.
+    crl: CrlYaml | None = None
+    #: RADIUS servers by address.
+    radius: dict[str, RadiusYaml] = {}
+    #: Remote-access clients that connect while it runs.
+    clients: list[ClientsYaml] = []
     #: None: a ping a second over every tunnel; an empty list: no traffic.
     traffic: list[TrafficYaml] | None = None
     #: Folders with hardware profiles of the user's own.
@@ -110,11 +162,24 @@ class Scenario(_Strict):
         return self
 
 
+def scenario_file(path: Path) -> Path:
+    """Return what a path stands for: of a folder that holds a ``scenario.yaml`` that file, else the path itself.
+
+    Other YAML files of a folder, such as accounts or further scenarios, are used when they are named. Raises
+    InputError for a folder with ``scenario.yaml`` and ``scenario.yml``.
+    """
+    found = [file for name in ("scenario.yaml", "scenario.yml") if (file := path / name).is_file()]
+    if len(found) > 1:
+        raise InputError(f"found {found[0].name} and {found[1].name}; name one of them", str(path))
+    return found[0] if found else path
+
+
 def read_scenario(path: Path) -> Scenario:
-    """Return the scenario of a YAML file, or of a folder of configurations.
+    """Return the scenario of a YAML file, or of a folder: that of its ``scenario.yaml``, else of its configurations.
 
     The path of the configurations becomes absolute or relative to the present folder. Raises InputError.
     """
+    path = scenario_file(path)
     if path.is_dir():
         return Scenario(name=path.resolve().name, configurations=str(path))
     if not path.exists():
@@ -126,6 +191,8 @@ def read_scenario(path: Path) -> Scenario:
         update={
             "name": scenario.name or path.stem,
             "configurations": str(path.parent / scenario.configurations),
+            "radius": with_accounts(scenario.radius, path),
+            "clients": with_users(scenario.clients, path),
             "profiles": [str(path.parent / p) for p in scenario.profiles],
         }
     )

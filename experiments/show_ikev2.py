@@ -14,14 +14,20 @@ _METHODS = {"rsa": "RSA", "ecdsa": "ECDSA", "eddsa": "EDDSA", "mldsa": "MLDSA"}
 
 def ikev2_sa(state: Snapshot, *, detailed: bool) -> str:
     """Return the IKE SAs of a router."""
-    lines = [" IPv4 Crypto IKEv2  SA ", ""]
-    for ike in state.ike_sas:
-        lines += [_HEADER, *_sa_lines(state, ike)]
-        if detailed:
-            lines += _detail_lines(state, ike)
-        lines.append("")
-    lines.append(" IPv6 Crypto IKEv2  SA ")
-    return "\n".join(lines) + "\n"
+    lines = []
+    for family in (4, 6):
+        lines += [f" IPv{family} Crypto IKEv2  SA ", ""]
+        for ike in _of_family(state.ike_sas, family):
+            lines += [_HEADER, *_sa_lines(state, ike)]
+            if detailed:
+                lines += _detail_lines(state, ike)
+            lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _of_family(ike_sas: list[Row], family: int) -> list[Row]:
+    """Return the IKE SAs between addresses of one IP version."""
+    return [ike for ike in ike_sas if (":" in ike["local_address"]) == (family == 6)]
 
 
 def ikev2_session(state: Snapshot, *, detailed: bool) -> str:
@@ -56,7 +62,7 @@ def _sa_lines(state: Snapshot, ike: Row) -> list[str]:
     return [
         f"{state.tunnel_id(ike):<10}{local:<22}{remote:<22}{'none/none':<21}{'READY':<7}",
         f"      Encr: {cipher.ios}{size}, PRF: {prf.name.upper()}, Hash: {hashing}, DH Grp:{ike['group']},"
-        f" Auth sign: {signed}, Auth verify: {verified}",
+        f" Auth sign: {signed}, Auth verify: {verified}{', QR' if ike['ppk'] else ''}",
         f"      Life/Active Time: {int(ike['lifetime_s'])}/{age_s} sec",
     ]
 
@@ -76,7 +82,14 @@ def _authentication(state: Snapshot, ike: Row) -> tuple[str, str]:
     works = state.result.tables["works"]
     numbers = works[(works["router"] == state.router) & (works["spi_i"] == spi_i)]["work"]
     operations = state.result.tables["operations"]
-    done = [text.split() for text in operations[operations["work"].isin(numbers)]["operation"]]
+    own_work = operations[operations["work"].isin(numbers)]
+    judging = own_work[own_work["operation"].str.startswith("CheckCertificate")]["work"].max()
+    # Signatures that are checked after the work that judges the certificate are those of CRLs.
+    done = [
+        text.split()
+        for number, text in zip(own_work["work"], own_work["operation"], strict=True)
+        if not (text.startswith("Verify") and number > judging)
+    ]
 
     def method(operation: str, by_client: bool) -> str:
         # The last check is that of AUTH; those before it belong to the chain of certificates.
@@ -115,6 +128,7 @@ def _detail_lines(state: Snapshot, ike: Row) -> list[str]:
         "      NAT-T is not detected  ",
         "      Cisco Trust Security SGT is disabled",
         f"      Initiator of SA : {'Yes' if ike['initiator'] else 'No'}",
+        *(["      Quantum-safe Encryption using Manual PPK"] if ike["ppk"] else []),
     ]
 
 
@@ -124,22 +138,27 @@ def _child_lines(child: Row, *, detailed: bool) -> list[str]:
         last, _, _ = rest.partition("/")
         return f"{first}/0 - {last}/{_ANY_PORT}"
 
+    # A Child SA without encryption is one of AH.
+    spis, none = f"0x{child['spi_in']:X}/0x{child['spi_out']:X}", "0x0/0x0"
     lines = [
         f"Child sa: local selector  {selector(child['local_selectors'])}",
         f"          remote selector {selector(child['remote_selectors'])}",
-        f"          ESP spi in/out: 0x{child['spi_in']:X}/0x{child['spi_out']:X}  ",
+        f"          ESP spi in/out: {spis if child['encryption'] else none}  ",
     ]
     if not detailed:
         return lines
-    cipher = ENCRYPTIONS[child["encryption"]]
-    size = f", keysize: {cipher.key_bits}" if cipher.key_bits else ""
+    cipher, size = "None", ""
+    if child["encryption"]:
+        algorithm = ENCRYPTIONS[child["encryption"]]
+        cipher, size = algorithm.ios, f", keysize: {algorithm.key_bits}" if algorithm.key_bits else ""
     hashing = INTEGRITIES[child["integrity"]].ios if child["integrity"] else "None"
+    esp_hmac, ah_hmac = (hashing, "None") if child["encryption"] else ("None", hashing)
     return [
         *lines,
-        "          AH spi in/out: 0x0/0x0  ",
+        f"          AH spi in/out: {none if child['encryption'] else spis}  ",
         "          CPI in/out: 0x0/0x0  ",
-        f"          Encr: {cipher.ios}{size}, esp_hmac: {hashing}",
-        f"          ah_hmac: None, comp: IPCOMP_NONE, mode {child['mode']}",
+        f"          Encr: {cipher}{size}, esp_hmac: {esp_hmac}",
+        f"          ah_hmac: {ah_hmac}, comp: IPCOMP_NONE, mode {child['mode']}",
     ]
 
 
@@ -177,10 +196,17 @@ def ikev2_stats(state: Snapshot) -> str:
             f"Incoming Requests dropped as LOW Q limit reached : {0:<8}",
             f"Incoming IKEV2 Cookie Challenged Requests: {challenged:<8}",
             f"    accepted: {answered:<9}rejected: {0:<9}rejected no cookie: {challenged:<8}",
-            f"Total Deleted sessions of Cert Revoked Peers: {0:<8}",
+            f"Total Deleted sessions of Cert Revoked Peers: {_revoked(state):<8}",
             "",
         ]
     )
+
+
+def _revoked(state: Snapshot) -> int:
+    """Return how many sessions this end has deleted because the peer's certificate was revoked."""
+    closed = state.events("ike_closed")
+    up = set(state.events("ike_established", "ike_rekeyed")["spi_local"])
+    return int(((closed["cause"] == "certificate revoked") & closed["spi_local"].isin(up)).sum())
 
 
 def _outcomes(state: Snapshot, begun: set[str]) -> tuple[int, int, int]:

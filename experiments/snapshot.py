@@ -17,12 +17,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Packets and inner kilobytes of one Child SA up to the time of the snapshot."""
+    """Packets and inner kilobytes of one Child SA up to the time of the snapshot.
+
+    ``late``: packets that came and were too old for the anti-replay window.
+    """
 
     sent: int
     received: int
     sent_kilobytes: int
     received_kilobytes: int
+    late: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ class Snapshot:
         into = now[(now["receiver"] == self.router) & now["spi"].isin(spis_in)]
         sent, sent_bytes = self._elapsed(out, "sent")
         received, received_bytes = self._elapsed(into, "delivered")
-        return Counters(sent, received, sent_bytes // 1024, received_bytes // 1024)
+        late, _ = self._elapsed(into, "replay_dropped")
+        return Counters(sent, received, sent_bytes // 1024, received_bytes // 1024, late)
 
     def _elapsed(self, bins: pd.DataFrame, column: str) -> tuple[int, int]:
         """Return packets and inner bytes of these bins up to now; a bin that is not over counts in proportion."""

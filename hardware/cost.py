@@ -40,7 +40,8 @@ from ..models.ikev2.operations import (
 )
 from ..models.values import Ledger
 from .profile import HardwareProfile
-from .public_key import modexp_s, order_bits, rsa_s
+from .public_key import SUBGROUP_BITS, modexp_s, order_bits, rsa_s
+from .stand_ins import CIPHER_MACS, CIPHERS, CURVES, StandIn
 
 Sizes = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
@@ -110,9 +111,8 @@ class CostModel:
             if algorithms.encryption(encryption).name == "null":
                 call_s, byte_s = self._protection_s(encryption, integrity)
                 return call_s + byte_s * np.asarray(esp_bytes, dtype=np.float64)
-            engine = f"parameters.engine.ciphers.{algorithms.encryption(encryption).name}"
-            call_s = self._number(f"{engine}.call_ns") * 1e-9
-            return call_s + self._number(f"{engine}.byte_ns") * 1e-9 * np.asarray(esp_bytes, dtype=np.float64)
+            call_s, byte_s = self._cipher_s("parameters.engine.ciphers", encryption)
+            return call_s + byte_s * np.asarray(esp_bytes, dtype=np.float64)
         io_s = self._number("parameters.forwarding.io_us") * 1e-6
         call_s, byte_s = self._protection_s(encryption, integrity)
         return io_s + call_s + byte_s * np.asarray(esp_bytes, dtype=np.float64)
@@ -226,18 +226,39 @@ class CostModel:
         """Return time a call and time a byte of a cipher together with its integrity algorithm. [s]"""
         call_s, byte_s = 0.0, 0.0
         if algorithms.encryption(encryption).name != "null":  # RFC 2410: it does nothing
-            call_s, byte_s = self._linear_s(f"ciphers.{encryption}")
+            call_s, byte_s = self._cipher_s("parameters.symmetric.ciphers", encryption)
         if integrity:
-            hmac_call_s, hmac_byte_s = self._linear_s(f"hmacs.{algorithms.integrity(integrity).hash}")
-            call_s, byte_s = call_s + hmac_call_s, byte_s + hmac_byte_s
+            mac_call_s, mac_byte_s = self._mac_s(algorithms.integrity(integrity).hash)
+            call_s, byte_s = call_s + mac_call_s, byte_s + mac_byte_s
         return call_s, byte_s
+
+    def _cipher_s(self, path: str, encryption: str) -> tuple[float, float]:
+        """Return time a call and time a byte of a cipher, or of the one that stands for it. [s]"""
+        if f"{path}.{encryption}.call_ns" not in self._values and encryption in CIPHERS:
+            stand_in = CIPHERS[encryption]
+            call_s, byte_s = self._cipher_s(path, stand_in.name)
+            factor = self._factor(encryption, stand_in)
+            return factor * call_s, factor * byte_s
+        return self._number(f"{path}.{encryption}.call_ns") * 1e-9, self._number(f"{path}.{encryption}.byte_ns") * 1e-9
+
+    def _mac_s(self, function: str) -> tuple[float, float]:
+        """Return time a call and time a byte of an HMAC by its hash function, or of a MAC that a cipher makes. [s]"""
+        if function not in CIPHER_MACS:
+            return self._linear_s(f"hmacs.{function}")
+        call_s, byte_s = self._cipher_s("parameters.symmetric.ciphers", CIPHER_MACS[function].name)
+        # Two blocks more: the subkey and the last block.
+        return call_s + 32 * byte_s, byte_s
+
+    def _factor(self, name: str, stand_in: StandIn) -> float:
+        """Return how many times the cost of its stand-in an algorithm has, and note that it was used."""
+        return self._ledger.read("stand-ins", f"{name} as {stand_in.name}", stand_in.factor)
 
     def _cost_s(self, op: Operation) -> float:
         match op:
             case DhKeygen() | DhValidate() | DhShared():
                 return self._key_exchange_s(op)
             case PrfCall():
-                call_s, byte_s = self._linear_s(f"hmacs.{algorithms.prf(op.prf).hash}")
+                call_s, byte_s = self._mac_s(algorithms.prf(op.prf).hash)
                 return op.count * (call_s + byte_s * op.n_bytes)
             case Hash():
                 call_s, byte_s = self._linear_s(f"hashes.{op.name}")
@@ -272,14 +293,19 @@ class CostModel:
         group = algorithms.group(op.group)
         if group.kind != "modp":
             step = {DhKeygen: "keygen", DhValidate: "validate_peer", DhShared: "shared"}[type(op)]
-            ratio = self._number(f"parameters.ecdh.ratios.{group.name}.{step}")
-            return ratio * self._number("parameters.ecdh.p256_us") * 1e-6
+            curve, factor = group.name, 1.0
+            if f"parameters.ecdh.ratios.{curve}.{step}" not in self._values and curve in CURVES:
+                curve, factor = CURVES[curve].name, self._factor(curve, CURVES[curve])
+            ratio = self._number(f"parameters.ecdh.ratios.{curve}.{step}")
+            return factor * ratio * self._number("parameters.ecdh.p256_us") * 1e-6
         order = order_bits(group.name, group.bits)
         if isinstance(op, DhValidate):
             factor = self._number("parameters.modexp.validation_factor")
             own = self.profile.parameters.modexp.validation_drift is not None
             return factor * self._modexp_s(order, group.bits, "validation_drift" if own else "drift")
-        exponent = self._number(f"parameters.modexp.exponent_bits.{group.name}")
+        path = f"parameters.modexp.exponent_bits.{group.name}"
+        # Where a subgroup is used, private values are as long as its order whether a profile says so or not.
+        exponent = order if path not in self._values and group.name in SUBGROUP_BITS else self._number(path)
         return self._modexp_s(min(exponent, order), group.bits)
 
     def _signature_s(self, op: Sign | Verify) -> float:

@@ -13,6 +13,7 @@ from ..models import algorithms
 from ..models.errors import InputError, unknown_name
 from ..models.yaml_input import place
 from .profile import HardwareProfile, located
+from .stand_ins import CIPHER_MACS
 
 #: Unit of a number by the end of its field's name; what is not here is a ratio and has none.
 _UNITS = {
@@ -64,6 +65,7 @@ def _algorithms(profile: HardwareProfile) -> dict[tuple[str, ...], tuple[str, Ma
     p = profile.parameters
     ciphers = set(algorithms.ENCRYPTIONS) - {"null"}
     hashes = {a.hash for a in algorithms.PRFS.values()} | {a.hash for a in algorithms.INTEGRITIES.values()}
+    hashes -= set(CIPHER_MACS)
     modp = {g.name for g in algorithms.GROUPS.values() if g.kind == "modp"}
     curves = {g.name for g in algorithms.GROUPS.values() if g.kind != "modp"}
     priced: dict[tuple[str, ...], tuple[str, Mapping[str, object], set[str]]] = {

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Order of the subgroup of groups that have one (RFC 5114, section 2.3). [bits]
-SUBGROUP_BITS = {"modp2048s256": 256}
+#: Order of the subgroup of groups that have one (RFC 5114, sections 2.1 to 2.3). [bits]
+SUBGROUP_BITS = {"modp1024s160": 160, "modp2048s224": 224, "modp2048s256": 256}
 
 
 @overload

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
 
 #: Headers without options or extension headers, by IP version (RFC 791, RFC 8200). [bytes]
 HEADER_BYTES = {4: 20, 6: 40}

@@ -1,9 +1,11 @@
 """Algorithms that IKEv2 and ESP negotiate: numbers, sizes and names; no speeds (those are hardware).
 
-Numbers: IANA "IKEv2 Parameters". Sizes: RFC 7296 (section 3.3), RFC 4868 (HMAC-SHA2 key 32/48/64, ICV 16/24/32),
-RFC 2404, RFC 2403, RFC 4106 and RFC 5282 (GCM: salt 4, IV 8, ICV 16), RFC 4543 (GMAC), RFC 2451 (3DES),
-RFC 7634 (ChaCha20-Poly1305: key 32, salt 4, IV 8, ICV 16, no Key Length attribute), RFC 3526, RFC 2409, RFC 5903,
-RFC 5114, RFC 8031 (key exchange values).
+Numbers: IANA "IKEv2 Parameters"; from 1024 on they are strongSwan's own, for private use. Sizes: RFC 7296 (section
+3.3), RFC 4868 (HMAC-SHA2 key 32/48/64, ICV 16/24/32), RFC 2404, RFC 2403, RFC 4595 (untruncated MD5 and SHA-1), RFC
+4106 and RFC 5282 (GCM: salt 4, IV 8, ICV 8, 12 or 16), RFC 4543 (GMAC), RFC 3686 and RFC 5930 (CTR: salt 4, IV 8), RFC
+4309 (CCM: salt 3, IV 8, ICV 8, 12 or 16), RFC 2451 (3DES, Blowfish, CAST), RFC 4312 and RFC 5529 (Camellia), RFC 7634
+(ChaCha20-Poly1305: key 32, salt 4, IV 8, ICV 16, no Key Length attribute), RFC 3566 and RFC 4434 (AES-XCBC), RFC 4494
+and RFC 4615 (AES-CMAC), RFC 3526, RFC 2409, RFC 5903, RFC 5114, RFC 6954, RFC 8031 (key exchange values).
 
 FIPS 203 and draft-ietf-ipsecme-ikev2-mlkem (ML-KEM: key and ciphertext lengths), FIPS 204 (ML-DSA), RFC 7427, RFC 4754
 and RFC 8420 (signatures).
@@ -44,7 +46,10 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """An integrity transform (type 3). ``icv_bytes`` is what travels; ``hash`` names the hash function inside."""
+    """An integrity transform (type 3). ``icv_bytes`` is what travels.
+
+    ``hash`` names the hash function inside an HMAC, or the MAC itself where a block cipher makes it (``aes-xcbc``).
+    """
 
     name: str
     number: int
@@ -56,7 +61,7 @@ class Integrity:
 
 @dataclass(frozen=True, slots=True)
 class Prf:
-    """A pseudorandom function (type 2). ``output_bytes`` is also its preferred key length."""
+    """A pseudorandom function (type 2). ``output_bytes`` is also its preferred key length; ``hash`` as in Integrity."""
 
     name: str
     number: int
@@ -113,9 +118,10 @@ class Signature:
         return 2 * -(-self.bits // 8) if self.kind == "ecdsa" else self.signature_bytes
 
 
-def _aes(mode: str, number: int, ios: str, *, salt: int, iv: int, block: int, icv: int) -> list[Encryption]:
+def _sized(cipher: str, number: int, ios: str, *, salt: int = 0, iv: int, block: int, icv: int = 0) -> list[Encryption]:
+    """Return a cipher with keys of 128, 192 and 256 bits."""
     return [
-        Encryption(f"aes-{mode}-{bits}", number, bits, bits // 8, salt, iv, block, icv, ios) for bits in (128, 192, 256)
+        Encryption(f"{cipher}-{bits}", number, bits, bits // 8, salt, iv, block, icv, ios) for bits in (128, 192, 256)
     ]
 
 
@@ -124,11 +130,27 @@ ENCRYPTIONS: dict[str, Encryption] = {
     for e in [
         Encryption("des", 2, 0, 8, 0, 8, 8, 0, "DES"),
         Encryption("3des", 3, 0, 24, 0, 8, 8, 0, "3DES"),
+        Encryption("cast-128", 6, 128, 16, 0, 8, 8, 0, "CAST"),
+        *_sized("blowfish", 7, "BLOWFISH", iv=8, block=8),
         Encryption("null", 11, 0, 0, 0, 0, 1, 0, "NULL"),
-        *_aes("cbc", 12, "AES-CBC", salt=0, iv=16, block=16, icv=0),
-        *_aes("gcm", 20, "AES-GCM", salt=4, iv=8, block=1, icv=16),
-        *_aes("gmac", 21, "AES-GMAC", salt=4, iv=8, block=1, icv=16),
+        *_sized("aes-cbc", 12, "AES-CBC", iv=16, block=16),
+        *_sized("aes-ctr", 13, "AES-CTR", salt=4, iv=8, block=1),
+        # The number in the name of an AEAD cipher is the length of its ICV; without one it has 16 bytes.
+        *_sized("aes-ccm8", 14, "AES-CCM-8", salt=3, iv=8, block=1, icv=8),
+        *_sized("aes-ccm12", 15, "AES-CCM-12", salt=3, iv=8, block=1, icv=12),
+        *_sized("aes-ccm", 16, "AES-CCM", salt=3, iv=8, block=1, icv=16),
+        *_sized("aes-gcm8", 18, "AES-GCM-8", salt=4, iv=8, block=1, icv=8),
+        *_sized("aes-gcm12", 19, "AES-GCM-12", salt=4, iv=8, block=1, icv=12),
+        *_sized("aes-gcm", 20, "AES-GCM", salt=4, iv=8, block=1, icv=16),
+        *_sized("aes-gmac", 21, "AES-GMAC", salt=4, iv=8, block=1, icv=16),
+        *_sized("camellia-cbc", 23, "CAMELLIA-CBC", iv=16, block=16),
+        *_sized("camellia-ctr", 24, "CAMELLIA-CTR", salt=4, iv=8, block=1),
+        *_sized("camellia-ccm8", 25, "CAMELLIA-CCM-8", salt=3, iv=8, block=1, icv=8),
+        *_sized("camellia-ccm12", 26, "CAMELLIA-CCM-12", salt=3, iv=8, block=1, icv=12),
+        *_sized("camellia-ccm", 27, "CAMELLIA-CCM", salt=3, iv=8, block=1, icv=16),
         Encryption("chacha20poly1305", 28, 0, 32, 4, 8, 1, 16, "CHACHA20-POLY1305"),
+        *_sized("serpent-cbc", 1026, "SERPENT-CBC", iv=16, block=16),
+        *_sized("twofish-cbc", 1027, "TWOFISH-CBC", iv=16, block=16),
     ]
 }
 
@@ -140,6 +162,12 @@ INTEGRITIES: dict[str, Integrity] = {
         Integrity("sha256", 12, 32, 16, "sha256", "SHA256"),
         Integrity("sha384", 13, 48, 24, "sha384", "SHA384"),
         Integrity("sha512", 14, 64, 32, "sha512", "SHA512"),
+        Integrity("aes-xcbc", 5, 16, 12, "aes-xcbc", "AES-XCBC96"),
+        Integrity("md5-128", 6, 16, 16, "md5", "MD5128"),
+        Integrity("sha1-160", 7, 20, 20, "sha1", "SHA160"),
+        Integrity("aes-cmac", 8, 16, 12, "aes-cmac", "AES-CMAC96"),
+        # The truncation of a draft that old Linux kernels used.
+        Integrity("sha256-96", 1026, 32, 12, "sha256", "SHA25696"),
     ]
 }
 
@@ -151,6 +179,8 @@ PRFS: dict[str, Prf] = {
         Prf("sha256", 5, 32, "sha256"),
         Prf("sha384", 6, 48, "sha384"),
         Prf("sha512", 7, 64, "sha512"),
+        Prf("aes-xcbc", 4, 16, "aes-xcbc"),
+        Prf("aes-cmac", 8, 16, "aes-cmac"),
     ]
 }
 
@@ -168,7 +198,15 @@ GROUPS: dict[int, Group] = {
         Group("ecp256", 19, "ecp", 256, 64),
         Group("ecp384", 20, "ecp", 384, 96),
         Group("ecp521", 21, "ecp", 521, 132),
+        Group("modp1024s160", 22, "modp", 1024, 128),
+        Group("modp2048s224", 23, "modp", 2048, 256),
         Group("modp2048s256", 24, "modp", 2048, 256),
+        Group("ecp192", 25, "ecp", 192, 48),
+        Group("ecp224", 26, "ecp", 224, 56),
+        Group("ecp224bp", 27, "ecp", 224, 56),
+        Group("ecp256bp", 28, "ecp", 256, 64),
+        Group("ecp384bp", 29, "ecp", 384, 96),
+        Group("ecp512bp", 30, "ecp", 512, 128),
         Group("curve25519", 31, "montgomery", 255, 32),
         Group("curve448", 32, "montgomery", 448, 56),
     ]

@@ -13,7 +13,8 @@ host-to-host transport  ``mode="transport"``: the inner packet without its IP he
 
 ``gre_bytes`` is 4, plus 4 each for key, sequence number and checksum (RFC 2784, RFC 2890).
 
-What this leaves out: traffic flow confidentiality padding, AH, IP options, L2TP and PPTP, and link-layer framing.
+What this leaves out: traffic flow confidentiality padding, IP options and link-layer framing; AH, L2TP and both
+families together are in `encapsulation`.
 All lengths are bytes; every function takes a whole number or an integer array and returns the same kind.
 """
 
@@ -150,12 +151,20 @@ def max_inner_bytes(
     >>> max_inner_bytes(1500, "aes-cbc-256", "sha512")
     1422
     """
-    room = path_mtu - _fixed_bytes(encryption, integrity, nat_t, outer_ip_bytes)
-    block = _block_bytes(encryption)
-    longest = room // block * block - TRAILER_BYTES - _payload_extra_bytes(mode, outer_ip_bytes, gre_bytes)
+    longest = payload_within(path_mtu, encryption, integrity, nat_t=nat_t, outer_ip_bytes=outer_ip_bytes)
+    longest -= _payload_extra_bytes(mode, outer_ip_bytes, gre_bytes)
     if longest < IP_BYTES:
         raise InputError(f"path MTU {path_mtu} leaves no room for an inner packet in ESP with {encryption} {integrity}")
     return longest
+
+
+def payload_within(
+    packet_bytes: int, encryption: str, integrity: str, *, nat_t: bool = False, outer_ip_bytes: int = IP_BYTES
+) -> int:
+    """Return the longest payload of an ESP packet of at most ``packet_bytes``, negative when nothing fits. [bytes]"""
+    room = packet_bytes - _fixed_bytes(encryption, integrity, nat_t, outer_ip_bytes)
+    block = _block_bytes(encryption)
+    return room // block * block - TRAILER_BYTES
 
 
 def fragment_bytes(

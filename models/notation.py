@@ -6,47 +6,85 @@ IOS         ``aes-cbc-256 sha512 14``, ``aes-gcm-256 prf sha384 20``; for ESP ``
             the words of a transform set, ``esp-aes 256 esp-sha512-hmac``
 ==========  =========================================================================================
 
+In either notation a proposal may name several algorithms of a type, in order of preference:
+``aes128-aes256-sha256-sha1-x25519-modp2048``. ``default`` stands for what an implementation offers when nothing is
+configured (`parse_ike_list` and `parse_esp_list` with ``defaults``).
+
 ``ke1_mlkem768`` to ``ke7_...`` (strongSwan) ask for additional key exchanges: an ML-KEM, a group, or a method that the
 caller describes. Blanks tell the notations apart. The keywords are those of strongSwan's
 ``proposal_keywords_static.txt`` for the algorithms that `algorithms` holds. Without a PRF word the hash of the
 integrity algorithm serves as PRF; with an AEAD cipher a bare hash word is the PRF. A group in an ESP proposal asks for
-perfect forward secrecy.
+perfect forward secrecy. AH has integrity and groups alone (`parse_ah`): ``sha256-modp2048``, ``ah-sha256-hmac``.
 
 Commas divide several proposals (`parse_ike_list`, `parse_esp_list`), in order of preference.
 
-What this leaves out: optional additional key exchanges (``ke1_none``) and those of a Child SA, brainpool curves.
+What this leaves out: AES-GMAC in AH, optional additional key exchanges (``ke1_none``) and those of a Child SA, optional
+perfect forward secrecy (``none`` among the groups), Camellia-XCBC, NTRU and the post-quantum methods of before ML-KEM.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from .algorithms import ENCRYPTIONS, GROUPS, KEMS, PRFS, Kem, KeyExchange
+from .algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, KEMS, PRFS, Kem, KeyExchange
 from .errors import InputError, unknown_name
 from .ikev2.proposals import EspProposal, IkeProposal
 
 _AES_BITS = (128, 192, 256)
 
-#: Encryption keywords of strongSwan; the number behind ``gcm`` is the length of the ICV in bytes or in bits.
+#: Lengths of an ICV in bytes and in bits as keywords have them, and how `algorithms` names the cipher then.
+_ICVS = {"": "", "16": "", "128": "", "12": "12", "96": "12", "8": "8", "64": "8"}
+
+#: Encryption keywords of strongSwan.
 _CIPHERS: dict[str, str] = {
     "des": "des",
     "3des": "3des",
     "null": "null",
+    "cast128": "cast-128",
     "aes": "aes-cbc-128",
     "chacha20poly1305": "chacha20poly1305",
     **{f"aes{bits}": f"aes-cbc-{bits}" for bits in _AES_BITS},
-    **{f"aes{bits}gcm{icv}": f"aes-gcm-{bits}" for bits in _AES_BITS for icv in ("", "16", "128")},
     **{f"aes{bits}gmac": f"aes-gmac-{bits}" for bits in _AES_BITS},
+    **{f"{cipher}{bits}ctr": f"{cipher}-ctr-{bits}" for cipher in ("aes", "camellia") for bits in _AES_BITS},
+    **{
+        f"{cipher}{bits}{mode}{word}": f"{cipher}-{mode}{icv}-{bits}"
+        for cipher, mode in (("aes", "gcm"), ("aes", "ccm"), ("camellia", "ccm"))
+        for bits in _AES_BITS
+        for word, icv in _ICVS.items()
+        if word or cipher == "aes"
+    },
+    **{
+        f"{cipher}{bits or ''}": f"{name}-{bits or 128}"
+        for cipher, name in (
+            ("camellia", "camellia-cbc"),
+            ("blowfish", "blowfish"),
+            ("serpent", "serpent-cbc"),
+            ("twofish", "twofish-cbc"),
+        )
+        for bits in (None, *_AES_BITS)
+    },
 }
+#: Integrity keywords of strongSwan, and words of IOS.
 _HASHES: dict[str, str] = {
     "md5": "md5",
     "sha": "sha1",
     "sha1": "sha1",
     **{f"{family}{bits}": f"sha{bits}" for bits in (256, 384, 512) for family in ("sha", "sha2_")},
 }
-_PRFS: dict[str, str] = {f"prf{name}": name for name in PRFS}
+_INTEGRITIES: dict[str, str] = {
+    **_HASHES,
+    "md5_128": "md5-128",
+    "sha1_160": "sha1-160",
+    "sha256_96": "sha256-96",
+    "sha2_256_96": "sha256-96",
+    "aesxcbc": "aes-xcbc",
+    "aescmac": "aes-cmac",
+}
+_PRFS: dict[str, str] = {f"prf{name.replace('-', '')}": name for name in PRFS}
+#: Which PRF an integrity algorithm stands for when none is named; truncation makes no difference.
+_PRF_OF = {name: algorithm.hash for name, algorithm in INTEGRITIES.items()}
 _GROUPS: dict[str, int] = {group.name: number for number, group in GROUPS.items()} | {"x25519": 31, "x448": 32}
 #: Names behind ``ke1_``; Kyber's are those of strongSwan before FIPS 203, and its sizes are the same.
 _KEY_EXCHANGES: dict[str, KeyExchange] = {
@@ -57,12 +95,13 @@ _KEY_EXCHANGES: dict[str, KeyExchange] = {
 #: Transform types ADDKE1 to ADDKE7 (RFC 9370).
 _ADDITIONAL = {f"ke{number}": number - 1 for number in range(1, 8)}
 _ESN: dict[str, bool] = {"esn": True, "noesn": False}
-_STRONGSWAN_WORDS = (*_CIPHERS, *_HASHES, *_PRFS, *_GROUPS, *_ESN, *(f"ke1_{name}" for name in KEMS))
+_STRONGSWAN_WORDS = (*_CIPHERS, *_INTEGRITIES, *_PRFS, *_GROUPS, *_ESN, *(f"ke1_{name}" for name in KEMS))
 
 #: Transforms of IOS whose key length is a word of its own; without one it is 128 bits.
 _SIZED_TRANSFORMS = {"esp-aes": "aes-cbc", "esp-gcm": "aes-gcm", "esp-gmac": "aes-gmac"}
 _TRANSFORMS = {"esp-3des": "3des", "esp-des": "des", "esp-null": "null"}
 _TRANSFORM_HASHES = {f"esp-{word}-hmac": _HASHES[word] for word in ("md5", "sha", "sha256", "sha384", "sha512")}
+_AH_TRANSFORMS = {word.replace("esp-", "ah-"): name for word, name in _TRANSFORM_HASHES.items()}
 _GROUP_WORDS = {f"group{number}": number for number in GROUPS}
 _GROUP_NUMBERS = {str(number): number for number in GROUPS}
 _IOS_WORDS = (
@@ -88,7 +127,7 @@ class _Words:
     prf: list[str] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     additional: list[list[KeyExchange]] = field(default_factory=list)
-    esn: bool = False
+    esn: list[bool] = field(default_factory=list)
 
 
 def parse_ike(text: str, where: str = "", methods: Mapping[str, Kem] = MappingProxyType({})) -> IkeProposal:
@@ -116,7 +155,7 @@ def parse_ike(text: str, where: str = "", methods: Mapping[str, Kem] = MappingPr
         )
     if not aead and not words.integrity:
         raise wrong("an integrity algorithm is missing, as sha256")
-    prf = words.prf or words.integrity
+    prf = words.prf or list(dict.fromkeys(_PRF_OF[name] for name in words.integrity))
     if not prf:
         raise wrong(f"{words.encryption[0]} needs a PRF, as prfsha256 (strongSwan) or 'prf sha256' (IOS)")
     if not words.groups:
@@ -128,8 +167,10 @@ def parse_ike(text: str, where: str = "", methods: Mapping[str, Kem] = MappingPr
     return IkeProposal(tuple(words.encryption), integrity, tuple(prf), tuple(words.groups), additional)
 
 
-def parse_esp(text: str, where: str = "") -> EspProposal:
+def parse_esp(text: str, where: str = "", *, authenticated: bool = False) -> EspProposal:
     """Return the ESP proposal that ``text`` describes; its group, if any, is that of perfect forward secrecy.
+
+    ``authenticated``: AH protects the integrity, so that ESP may go without.
 
     >>> str(parse_esp("esp-aes 256 esp-sha512-hmac"))
     'aes-cbc-256 sha512'
@@ -146,35 +187,87 @@ def parse_esp(text: str, where: str = "") -> EspProposal:
         raise wrong("a PRF is for IKE alone")
     if words.additional:
         raise wrong("additional key exchanges are simulated for IKE alone")
-    if len(words.encryption) > 1 or len(words.integrity) > 1:
-        raise wrong("one encryption and one integrity algorithm at most")
     if aead and words.integrity:
         raise wrong(
             f"{words.encryption[0]} protects integrity itself, so the word for {words.integrity[0]} is too many"
         )
-    if not aead and not words.integrity:
+    if not aead and not words.integrity and not authenticated:
         raise wrong("an integrity algorithm is missing, as sha256")
-    return EspProposal(words.encryption[0], "".join(words.integrity), words.esn, tuple(words.groups))
+    esn = tuple(words.esn) or (False,)
+    return EspProposal(tuple(words.encryption), tuple(words.integrity), esn, tuple(words.groups))
+
+
+def parse_ah(text: str, where: str = "") -> EspProposal:
+    """Return the AH proposal that ``text`` describes: integrity algorithms, a group of perfect forward secrecy, ESN.
+
+    >>> str(parse_ah("sha256-sha1-modp2048")), str(parse_ah("ah-sha-hmac"))
+    ('AH sha256/sha1 pfs modp2048', 'AH sha1')
+
+    Raises InputError, with the nearest valid word for one that is unknown; ``where`` names the place in it.
+    """
+    if text.lower() in _AH_TRANSFORMS:
+        return EspProposal((), (_AH_TRANSFORMS[text.lower()],))
+    words = _read(text, where)
+
+    def wrong(reason: str) -> InputError:
+        return InputError(f"'{text}' is no AH proposal: {reason}", where)
+
+    if words.encryption:
+        raise wrong(f"{words.encryption[0]} is for ESP, and AH does not encrypt")
+    if words.prf:
+        raise wrong("a PRF is for IKE alone")
+    if words.additional:
+        raise wrong("additional key exchanges are simulated for IKE alone")
+    if not words.integrity:
+        raise wrong("an integrity algorithm is missing, as sha256")
+    return EspProposal((), tuple(words.integrity), tuple(words.esn) or (False,), tuple(words.groups))
 
 
 def parse_ike_list(
-    text: str, where: str = "", methods: Mapping[str, Kem] = MappingProxyType({})
+    text: str,
+    where: str = "",
+    methods: Mapping[str, Kem] = MappingProxyType({}),
+    defaults: Sequence[IkeProposal] = (),
 ) -> tuple[IkeProposal, ...]:
-    """Return the IKE proposals of a text with commas between them.
+    """Return the IKE proposals of a text with commas between them; ``default`` among them stands for ``defaults``.
 
     >>> [str(p) for p in parse_ike_list("aes256-sha512-modp4096, aes256-sha512-modp2048")]
     ['aes-cbc-256 sha512 prf sha512 modp4096', 'aes-cbc-256 sha512 prf sha512 modp2048']
     """
-    return tuple(parse_ike(part, where, methods) for part in text.split(","))
+    proposals: list[IkeProposal] = []
+    for part in text.split(","):
+        proposals += defaults if _is_default(part, defaults) else [parse_ike(part, where, methods)]
+    return tuple(proposals)
 
 
-def parse_esp_list(text: str, where: str = "") -> tuple[EspProposal, ...]:
-    """Return the ESP proposals of a text with commas between them.
+def parse_esp_list(text: str, where: str = "", defaults: Sequence[EspProposal] = ()) -> tuple[EspProposal, ...]:
+    """Return the ESP proposals of a text with commas between them; ``default`` among them stands for ``defaults``.
 
     >>> [str(p) for p in parse_esp_list("aes128gcm16, aes128-sha256")]
     ['aes-gcm-128', 'aes-cbc-128 sha256']
     """
-    return tuple(parse_esp(part, where) for part in text.split(","))
+    proposals: list[EspProposal] = []
+    for part in text.split(","):
+        proposals += defaults if _is_default(part, defaults) else [parse_esp(part, where)]
+    return tuple(proposals)
+
+
+def _is_default(text: str, defaults: Sequence[object]) -> bool:
+    return bool(defaults) and text.strip().lower() == "default"
+
+
+def parse_integrity(text: str, where: str = "") -> str:
+    """Return the integrity algorithm of AH: a word of strongSwan, or of a transform set of IOS.
+
+    >>> parse_integrity("sha256"), parse_integrity("ah-sha-hmac")
+    ('sha256', 'sha1')
+
+    Raises InputError with the nearest valid word.
+    """
+    names = _INTEGRITIES | _AH_TRANSFORMS
+    if text.lower() not in names:
+        raise unknown_name("integrity algorithm of AH", text, names, where)
+    return names[text.lower()]
 
 
 def parse_group(text: str, where: str = "") -> int:
@@ -220,14 +313,14 @@ def _read_strongswan(text: str, where: str, methods: Mapping[str, Kem]) -> _Word
             words.additional[_ADDITIONAL[kind]].append(known[name])
         elif word in _CIPHERS:
             words.encryption.append(_CIPHERS[word])
-        elif word in _HASHES:
-            words.integrity.append(_HASHES[word])
+        elif word in _INTEGRITIES:
+            words.integrity.append(_INTEGRITIES[word])
         elif word in _PRFS:
             words.prf.append(_PRFS[word])
         elif word in _GROUPS:
             words.groups.append(_GROUPS[word])
         elif word in _ESN:
-            words.esn = _ESN[word]
+            words.esn.append(_ESN[word])
         else:
             raise unknown_name("word of a proposal", word, _STRONGSWAN_WORDS, where)
     return words
@@ -249,10 +342,13 @@ def _read_ios(given: list[str], where: str) -> _Words:
             words.encryption.append(word)
         elif word in _TRANSFORM_HASHES or word in _HASHES:
             words.integrity.append((_TRANSFORM_HASHES | _HASHES)[word])
+        elif word in INTEGRITIES:
+            words.integrity.append(word)
         elif word == "prf":
-            if after not in _HASHES:
-                raise unknown_name("PRF", after, _HASHES, where)
-            words.prf.append(_HASHES[after])
+            known = _HASHES | {name: name for name in PRFS}
+            if after not in known:
+                raise unknown_name("PRF", after, known, where)
+            words.prf.append(known[after])
             next(rest)
         elif word in ("group", "pfs"):
             if after not in _GROUP_WORDS and after not in _GROUP_NUMBERS:

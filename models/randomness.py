@@ -10,6 +10,7 @@ generators", OOPSLA 2014) applied to ``key + (n + 1) * golden``.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -80,3 +81,34 @@ class Stream:
     def uniform(self) -> float:
         """Return the next number in [0, 1)."""
         return (self.bits() >> 11) * UNIT
+
+
+@lru_cache(maxsize=1024)
+def _purpose_key(purpose: str) -> int:
+    return make_key(0, "", purpose)
+
+
+class Streams:
+    """Successive draws of one entity for several purposes; what one purpose draws shifts no other.
+
+    One key serves all of them: each has a constant of its own, which changes about half of the bits.
+    """
+
+    __slots__ = ("_drawn", "_key")
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+        self._drawn: dict[str, int] = {}
+
+    def bits(self, purpose: str) -> int:
+        """Return the next 64 bits for this purpose."""
+        n = self._drawn[purpose] = self._drawn.get(purpose, 0) + 1
+        # `hash64` of n - 1, written out: nothing is drawn more often.
+        z = ((self._key ^ _purpose_key(purpose)) + n * GOLDEN) & MASK64
+        z = ((z ^ (z >> 30)) * MIX_1) & MASK64
+        z = ((z ^ (z >> 27)) * MIX_2) & MASK64
+        return z ^ (z >> 31)
+
+    def uniform(self, purpose: str) -> float:
+        """Return the next number in [0, 1) for this purpose."""
+        return (self.bits(purpose) >> 11) * UNIT

@@ -3,8 +3,9 @@
 A flow says how many packets of which size are offered and when it starts and stops. The arrivals themselves are drawn
 by the compiled generators in ``simulate/kernels.py``.
 
-What this leaves out: TCP (a flow does not slow down when packets are lost), burstiness beyond Poisson, correlation
-between successive sizes, and a random phase: constant flows with one rate and one start are in step.
+What this leaves out: TCP (a flow does not slow down when packets are lost nor send shorter ones when ICMP asks for it,
+so that ``ip tcp adjust-mss`` has nothing to do), burstiness beyond Poisson, correlation between successive sizes, and a
+random phase: constant flows with one rate and one start are in step.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class Flow:
     rate_pps, rate_bps: offered load, exactly one of them; ``rate_bps`` counts inner IP bits. [packet/s], [bit/s]
     start_s, stop_s: packets are offered in [start_s, stop_s). [s]
     mix: name in `IMIX`; only for ``imix``.
+    df: IPv4 packets have the Don't Fragment bit, as those of TCP with path MTU discovery (RFC 1191).
     """
 
     name: str
@@ -99,6 +101,7 @@ class Flow:
     start_s: float = 0.0
     stop_s: float = math.inf
     mix: str = "simple"
+    df: bool = False
 
     def __post_init__(self) -> None:
         where = f"flow '{self.name}'"

@@ -26,18 +26,15 @@ Action = Callable[[], None]
 
 
 class Agenda:
-    """Actions in the order of their time. ``now`` is in ns."""
+    """Actions in the order of their time."""
 
     def __init__(self) -> None:
         self.environment = simpy.Environment(initial_time=0)
+        #: The present, which is SimPy's, as an integer. [ns]
+        self.now = 0
         self._heap: list[tuple[int, int, int, int, Action]] = []
         self._sequences: dict[int, int] = {}
         self._armed_ns = -1
-
-    @property
-    def now(self) -> int:
-        """The present, in ns."""
-        return int(self.environment.now)
 
     def at(self, time_ns: int, rank: Rank, entity: int, action: Action) -> None:
         """Do ``action`` at ``time_ns``; ``entity`` is the number of the router that it belongs to.
@@ -57,6 +54,7 @@ class Agenda:
         self._until_ns = until_ns
         self._arm()
         self.environment.run(until=until_ns)
+        self.now = until_ns
 
     def _arm(self) -> None:
         if not self._heap or (self._armed_ns >= 0 and self._armed_ns <= self._heap[0][0]):
@@ -70,7 +68,7 @@ class Agenda:
         self.environment.schedule(event, delay=head_ns - self.now)
 
     def _fire(self, _event: simpy.Event) -> None:
-        now = self.now
+        self.now = now = int(self.environment.now)
         if self._armed_ns != now:
             # An earlier action was added after this event was armed; that one's event did the work.
             return

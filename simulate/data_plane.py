@@ -1,31 +1,47 @@
-"""ESP traffic over the tunnels of a run: what the flows met, in bins of time, by the ESP SA that carried them.
+"""Traffic over the tunnels of a run: what the flows met, in bins of time, by the ESP or AH SA that carried them.
 
-A packet takes the newest Child SA that both ends have installed; while there is none it is dropped at the sender.
+A packet takes the newest Child SA that both ends have installed; while there is none it is dropped at the sender. What
+becomes of long packets follows from the sender's interface (``ip mtu``, ``tunnel path-mtu-discovery``), its ``crypto
+ipsec`` settings and the links on the way: `models.path_mtu`. A flow has the shape of its first Child SA.
 
-What this leaves out: the two directions of a tunnel and different flows do not contend for the cores; traffic does not
-act on the control plane (lifetimes by volume, stolen cores).
+What this leaves out: ``ip tcp adjust-mss`` (no flow is one of TCP); the two directions of a tunnel and different flows
+do not contend for the cores; traffic takes no core from the control plane (lifetimes by volume and DPD on demand:
+`traffic_meter`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..models.errors import InputError
+from ..models.path_mtu import TunnelPath
 from ..models.traffic import Flow
 from ..models.values import Value
 from .deployment import Deployment
 from .flows import SaStep, outbound_steps
-from .packet_path import Link, LinkSpec, PacketPath, Shaper, tunnel_path
+from .packet_path import (
+    LengthLimit,
+    Link,
+    LinkSpec,
+    PacketPath,
+    ReplayCheck,
+    Shaper,
+)
 from .queues import QueueStatistics
 from .records import Row
+from .tunnel_stations import BLACK_HOLE, TOO_BIG, encapsulated_path, encapsulation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ..models.encapsulation import IpVersion
+    from ..models.ios.config import Interface
+    from .packet_path import Station
 
     Floats = NDArray[np.float64]
 
@@ -34,6 +50,9 @@ LINK_BUFFER = Value(value=256, unit="packets", kind="assumed", source="recollect
 
 #: GRE without key, sequence number or checksum (RFC 2784). [bytes]
 GRE_HEADER_BYTES = 4
+
+#: Anti-replay window of a router that is told nothing. [packets]
+DEFAULT_REPLAY_WINDOW = 64
 
 #: More packets than this are not taken at once: they would need more memory than a laptop has.
 MOST_PACKETS = 50_000_000
@@ -82,6 +101,10 @@ class _Outcome:
     sent: NDArray[np.bool_]
     latency_s: Floats
     wire_bytes: NDArray[np.int64]
+    #: Why a packet was dropped: refused as too long, swallowed by the path, too old for the anti-replay window.
+    too_big: NDArray[np.bool_]
+    black_hole: NDArray[np.bool_]
+    replay_dropped: NDArray[np.bool_]
     statistics: list[QueueStatistics]
 
 
@@ -89,7 +112,64 @@ def link_spec(deployment: Deployment, sender: str, receiver: str) -> LinkSpec:
     """Return the underlay between two routers as one link of the packet path."""
     way = deployment.paths[(sender, receiver)]
     buffer_packets = round(deployment.ledger.read("topology", "buffer of a link", LINK_BUFFER))
-    return LinkSpec(way.rate_bps, way.delay_s, way.jitter_s, way.loss, buffer_packets)
+    return LinkSpec(way.rate_bps, way.delay_s, way.jitter_s, way.loss, buffer_packets, way.reorders)
+
+
+def tunnel_between(deployment: Deployment, sender: str, receiver: str, step: SaStep) -> TunnelPath:
+    """Return how ``sender`` wraps packets for ``receiver`` with a Child SA, and what it knows of the path.
+
+    Raises InputError for links that carry no packet of the tunnel, or an ``ip mtu`` that is none.
+    """
+    config, way = deployment.routers[sender].config, deployment.paths[(sender, receiver)]
+    interface = _interface(deployment, sender, receiver)
+    wrapped = encapsulation(
+        step.encryption,
+        step.integrity,
+        mode="transport" if step.mode == "transport" else "tunnel",
+        gre_bytes=GRE_HEADER_BYTES if step.gre else 0,
+        outer=_ip_version(deployment, sender, receiver),
+        inner=step.version,
+        nat_t=bool(step.encryption) and not deployment.nat_timeouts_s.keys().isdisjoint((sender, receiver)),
+    )
+    return TunnelPath(
+        wrapped,
+        way.link_mtu_bytes,
+        way.mtu_bytes,
+        # IPsec listens to ICMP by itself; GRE does when it is told to.
+        discovers=not step.gre or (interface is not None and interface.tunnel_path_mtu_discovery),
+        ip_mtu=interface.ip_mtu if interface is not None else None,
+        fragment="after" if config.fragments_after_encryption else "before",
+        df=config.df_bit,
+        icmp=not way.blocks_icmp,
+        drops_fragments=way.whole_bytes is not None,
+    )
+
+
+def _interface(deployment: Deployment, sender: str, receiver: str) -> Interface | None:
+    """Return the tunnel interface that leads to ``receiver``, or the template of its virtual-access."""
+    plan = deployment.routers[sender]
+    for tunnel in plan.policy.tunnels:
+        if deployment.owners.get(tunnel.remote_address) == receiver:
+            return plan.config.interfaces[tunnel.name]
+    templates = [i for i in plan.config.interfaces.values() if i.is_virtual_template and i.tunnel_protection]
+    return templates[0] if len(templates) == 1 else None
+
+
+def _replay_window(deployment: Deployment, sender: str, receiver: str) -> int:
+    """Return the anti-replay window of ``receiver`` for packets from ``sender``; 0: none. [packets]"""
+    config, interface = deployment.routers[receiver].config, _interface(deployment, receiver, sender)
+    profile = config.ipsec_profiles.get(interface.tunnel_protection or "") if interface is not None else None
+    windows = (profile.replay_window if profile is not None else None, config.ipsec_replay_window)
+    return next((window for window in windows if window is not None), DEFAULT_REPLAY_WINDOW)
+
+
+def _ip_version(deployment: Deployment, sender: str, receiver: str) -> IpVersion:
+    """Return the IP version below the tunnel between two routers."""
+    for here, there in ((sender, receiver), (receiver, sender)):
+        for tunnel in deployment.routers[here].policy.tunnels:
+            if deployment.owners.get(tunnel.remote_address) == there:
+                return 6 if tunnel.remote_address.version == 6 else 4
+    return 4
 
 
 def _direction(
@@ -104,14 +184,14 @@ def _direction(
     first = next((s for s in steps if s.spi), None)
     if first is None or times_s.size == 0:
         return None
-    path = tunnel_path(
+    path = encapsulated_path(
         deployment.routers[sender].cost,
         deployment.routers[receiver].cost,
-        encryption=first.encryption,
-        integrity=first.integrity,
+        tunnel_between(deployment, sender, receiver, first),
         link=link_spec(deployment, sender, receiver),
-        mode="transport" if first.mode == "transport" else "tunnel",
-        gre_bytes=GRE_HEADER_BYTES if first.gre else 0,
+        df=flow.df,
+        version=first.version,
+        replay_window=_replay_window(deployment, sender, receiver),
         sender_name=sender,
         receiver_name=receiver,
         seed=deployment.seed,
@@ -142,7 +222,23 @@ def _direction(
         )
         for s in result.stations
     ]
-    return _Outcome(spi, sent, latency_s, _wire_bytes(path, lengths), observed)
+
+    def dropped(by: Callable[[Station], bool]) -> NDArray[np.bool_]:
+        places = [place for place, station in enumerate(path.stations) if by(station)]
+        found = np.zeros(times_s.size, np.bool_)
+        found[numbers] = np.isin(result.dropped_at, places)
+        return found
+
+    return _Outcome(
+        spi,
+        sent,
+        latency_s,
+        _wire_bytes(path, lengths),
+        dropped(lambda s: isinstance(s, LengthLimit) and s.name.endswith(TOO_BIG)),
+        dropped(lambda s: isinstance(s, LengthLimit) and s.name.startswith(BLACK_HOLE)),
+        dropped(lambda s: isinstance(s, ReplayCheck)),
+        observed,
+    )
 
 
 def _stations_to_encryption(path: PacketPath) -> int:
@@ -172,8 +268,8 @@ def _rows(
     if times_s.size == 0:
         return []
     if outcome is None:
-        nothing = np.zeros(times_s.size, np.int64)
-        outcome = _Outcome(nothing, nothing.astype(np.bool_), np.full(times_s.size, math.nan), nothing, [])
+        nothing, never = np.zeros(times_s.size, np.int64), np.zeros(times_s.size, np.bool_)
+        outcome = _Outcome(nothing, never, np.full(times_s.size, math.nan), nothing, never, never, never, [])
     bins = np.floor_divide(times_s, bin_s).astype(np.int64)
     # Bins are cut where the SA changes, so that counters of an SA are exact at those instants.
     since_s = np.array([s.since_s for s in steps])
@@ -196,8 +292,11 @@ def _rows(
                 "spi": int(outcome.spi[block.start]),
                 "offered": int(chunk.size),
                 "no_sa": int(np.count_nonzero(outcome.spi[block] == 0)),
+                "too_big": int(np.count_nonzero(outcome.too_big[block])),
                 "sent": int(np.count_nonzero(sent)),
                 "delivered": int(arrived.size),
+                "black_hole": int(np.count_nonzero(outcome.black_hole[block])),
+                "replay_dropped": int(np.count_nonzero(outcome.replay_dropped[block])),
                 "inner_bytes": int(lengths[block][sent].sum()),
                 "wire_bytes": int(outcome.wire_bytes[block][sent].sum()),
                 "latency_p50_s": float(quantiles[0]),

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..hardware.cost import CostModel
 from ..hardware.profile import HardwareProfile
+from ..models.aaa.settings import AaaSettings
 from ..models.addresses import IpAddress
 from ..models.errors import InputError, unknown_name
 from ..models.ikev2.policy import EndpointPolicy, TunnelPolicy
 from ..models.implementation import Implementation, ImplementationProfile
-from ..models.ios.certificates import Certificates
+from ..models.ios.certificates import Certificates, serial_of
 from ..models.ios.config import RouterConfig
 from ..models.ios.identities import where
 from ..models.ios.refusals import signs_otherwise
+from ..models.ios.to_aaa import aaa_settings
 from ..models.ios.to_ikev2 import Translation, TunnelFault, to_ikev2
-from ..models.topology import LinkSettings, address_owners, build_topology, has_route, path
+from ..models.nat_device import UDP_TIMEOUT
+from ..models.pki import RevocationServer, RevocationSettings
+from ..models.topology import LINK_MTU_BYTES, LinkSettings, address_owners, build_topology, has_route, path
 from ..models.values import Ledger, Value
+from .clients import ClientPlan, access_of, end_of
+from .radius import ServerPlan, default_server
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -38,6 +45,14 @@ class UnderlayPath:
     jitter_s: float
     loss: float
     rate_bps: float
+    #: Longest IP packet up to the first middlebox that drops fragments, None: nothing drops them. [bytes]
+    whole_bytes: int | None = None
+    #: Longest IP packet of the first link, and of all. [bytes]
+    link_mtu_bytes: int = LINK_MTU_BYTES
+    mtu_bytes: int = LINK_MTU_BYTES
+    #: A filter drops the ICMP messages that would tell so; packets overtake each other.
+    blocks_icmp: bool = False
+    reorders: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,10 @@ class RouterPlan:
     translation: Translation
     implementation: Implementation
     cost: CostModel
+    #: What its AAA is told; None: its IKEv2 asks no server.
+    aaa: AaaSettings | None = None
+    #: Whether there are servers of CAs that it can ask for the status of certificates.
+    asks_authorities: bool = False
     #: What this router's IKEv2 is told to do: its configuration's translation with the limits of its platform.
     policy: EndpointPolicy = field(init=False)
 
@@ -74,6 +93,7 @@ class RouterPlan:
         negotiating = policy.max_in_negotiation_incoming
         self.policy = replace(
             policy,
+            revocation=policy.revocation if self.asks_authorities else {},
             max_sessions=limit[0] if limit is not None else None,
             max_in_negotiation_incoming=self.cost.in_negotiation_limit if negotiating is None else negotiating,
         )
@@ -109,6 +129,14 @@ class Deployment:
     seed: int = 1
     replication: int = 0
     draw: int = 0
+    #: Routers behind a NAT, and how long its UDP mappings live. [s]
+    nat_timeouts_s: dict[str, float] = field(default_factory=dict)
+    #: Every RADIUS server that a router asks.
+    radius: dict[IPv4Address, ServerPlan] = field(default_factory=dict)
+    #: The servers of the CAs by name; empty: nobody asks for the status of certificates.
+    authorities: dict[str, RevocationServer] = field(default_factory=dict)
+    #: Those of the routers that are remote-access clients.
+    clients: dict[str, ClientPlan] = field(default_factory=dict)
 
 
 def build(
@@ -122,6 +150,9 @@ def build(
     initiator: str | None = None,
     stagger_s: float | None = None,
     seed: int = 1,
+    radius: Callable[[Ledger], Mapping[IPv4Address, ServerPlan]] | None = None,
+    revocation: RevocationSettings | None = None,
+    clients: Sequence[ClientPlan] = (),
 ) -> Deployment:
     """Return the deployment of these routers.
 
@@ -134,6 +165,10 @@ def build(
     links: access link by router.
     initiator: this router starts first in each of its tunnels; ``all``: every end starts at once.
     stagger_s: how much later the other end starts. [s]
+    revocation: the servers of CAs; None: nobody asks for the status of certificates.
+    radius: makes the RADIUS servers by address and notes what it assumes of them; a server that is asked for
+        accounting only need not be there.
+    clients: remote-access clients of these routers.
 
     Raises InputError when there is no tunnel that both ends could bring up.
     """
@@ -144,18 +179,28 @@ def build(
     routers: dict[str, RouterPlan] = {}
     faults: list[TunnelFault] = []
     certificates = Certificates(configs, ledger)
+    # Routers of one kind share what is worked out about it.
+    kinds: dict[int, Implementation] = {}
+    costs: dict[tuple[int, str | None, bool], CostModel] = {}
     for config in configs:
         name = config.hostname
         profile = hardware[name]
         if not profile.ikev2.supported:
             raise InputError(f"{profile.title} cannot run IKEv2: {profile.ikev2.reason}", f"hardware of {name}")
-        implementation = Implementation(implementations[name], ledger)
+        implementation = kinds.setdefault(id(implementations[name]), Implementation(implementations[name], ledger))
         translation = to_ikev2(config, implementation, certificates)
         faults.extend(translation.faults)
-        cost = CostModel(profile, ledger, (licences or {}).get(name), hsec=name in hsec)
-        routers[name] = RouterPlan(name, config, translation, implementation, cost)
-    graph = build_topology(configs, ledger, links)
-    owners = address_owners(configs)
+        model = id(profile), (licences or {}).get(name), name in hsec
+        if model not in costs:
+            costs[model] = CostModel(profile, ledger, model[1], hsec=model[2])
+        asking = [profile.aaa for profile in translation.policy.profiles if profile.aaa is not None]
+        aaa = aaa_settings(config, asking, ledger)
+        routers[name] = RouterPlan(name, config, translation, implementation, costs[model], aaa, revocation is not None)
+    routers |= _client_routers(clients, routers, ledger)
+    links = {**(links or {}), **{client.name: access_of(client, ledger) for client in clients}}
+    everyone = [plan.config for plan in routers.values()]
+    graph = build_topology(everyone, ledger, links)
+    owners = address_owners(everyone)
     paths: dict[tuple[str, str], UnderlayPath] = {}
     tunnels, faults = _pair_up(routers, owners, graph, paths, faults)
     if not any(not t.fault for t in tunnels):
@@ -164,7 +209,85 @@ def build(
     if stagger_s is None:
         stagger_s = 0.0 if initiator == "all" else ledger.read("start", "stagger of the other end", DEFAULT_STAGGER)
     starts, tunnels = _starts(tunnels, routers, initiator, stagger_s)
-    return Deployment(routers, graph, paths, owners, tunnels, starts, ledger, seed)
+    begins_s = {client.name: client.start_s for client in clients}
+    starts = [(begins_s.get(router, time_s), router, interface) for time_s, router, interface in starts]
+    servers = _radius_servers(routers, radius(ledger) if radius is not None else {}, ledger)
+    authorities = _authorities(routers, configs, revocation, ledger) if revocation is not None else {}
+    nats = {name: _nat_timeout_s(settings, ledger) for name, settings in links.items() if settings.nat}
+    return Deployment(
+        routers,
+        graph,
+        paths,
+        owners,
+        tunnels,
+        starts,
+        ledger,
+        seed,
+        radius=servers,
+        authorities=authorities,
+        nat_timeouts_s=nats,
+        clients={client.name: client for client in clients},
+    )
+
+
+def _client_routers(
+    clients: Sequence[ClientPlan], routers: Mapping[str, RouterPlan], ledger: Ledger
+) -> dict[str, RouterPlan]:
+    """Return the clients as ends of the deployment. Raises InputError for a server that is not there."""
+    plans = {}
+    #: What the clients of a group have in common.
+    shared: dict[str, tuple[Implementation, CostModel]] = {}
+    for client in clients:
+        if client.server not in routers:
+            raise unknown_name("router", client.server, routers, f"{client.where}: server")
+        server = routers[client.server]
+        config, translation = end_of(client, server.config, server.policy)
+        if client.group not in shared:
+            shared[client.group] = Implementation(client.implementation, ledger), CostModel(client.hardware, ledger)
+        plans[client.name] = RouterPlan(client.name, config, translation, *shared[client.group])
+    return plans
+
+
+def _nat_timeout_s(settings: LinkSettings, ledger: Ledger) -> float:
+    if settings.nat_timeout_s is not None:
+        return settings.nat_timeout_s
+    return ledger.read("NAT", "timeout of UDP mappings", UDP_TIMEOUT)
+
+
+def _authorities(
+    routers: dict[str, RouterPlan], configs: Sequence[RouterConfig], settings: RevocationSettings, ledger: Ledger
+) -> dict[str, RevocationServer]:
+    """Return the server of each CA that a router asks. Raises InputError for a holder who is no router."""
+    for holder in settings.revoked:
+        if holder not in routers:
+            raise unknown_name("router", holder, routers, "crl: revoked")
+    serials = {config.hostname: serial_of(config, configs) for config in configs}
+    proofs = [p.authentication.credential for plan in routers.values() for p in plan.policy.profiles]
+    signs = {c.issuer: c.issuer_algorithm for proof in proofs if proof is not None for c in proof.chain}
+    asked = {authority for plan in routers.values() for authority in plan.policy.revocation}
+    return {name: settings.server(name, signs[name], serials, ledger) for name in sorted(asked) if name in signs}
+
+
+def _radius_servers(
+    routers: dict[str, RouterPlan], known: Mapping[IPv4Address, ServerPlan], ledger: Ledger
+) -> dict[IPv4Address, ServerPlan]:
+    """Return the servers that routers ask. Raises InputError where accounts are needed and nothing is said of them."""
+    asked: dict[IPv4Address, ServerPlan] = {}
+    for plan in routers.values():
+        for key, one in (plan.aaa.lists if plan.aaa is not None else {}).items():
+            groups = [plan.aaa.groups[name] for kind, name in one.methods if plan.aaa is not None and kind == "group"]
+            for server in (server for group in groups for server in group.servers):
+                address = server.address
+                if address not in known and key[0] != "accounting":
+                    message = (
+                        f"nothing is known of radius server {server.name} ({address}): a scenario is needed whose"
+                        f" section 'radius:' gives the accounts of {address}"
+                    )
+                    line = plan.config.aaa.lists[key].line
+                    raise InputError(message, where(line))
+                if address not in asked:
+                    asked[address] = known[address] if address in known else default_server(address, ledger)
+    return asked
 
 
 def _pair_up(
@@ -228,7 +351,8 @@ def _signed_otherwise(plan: RouterPlan, policy: TunnelPolicy, peer: RouterPlan) 
     """Return the fault of a tunnel one end of which signs by a kind of key that the other does not take."""
     identity = plan.policy.profile(policy.profile).local_identity
     served = next((profile for profile in peer.policy.profiles if profile.matches(identity)), None)
-    if served is None:
+    if served is None or policy.profile not in plan.config.profiles:
+        # No profile takes it, or it is a client, which has no configuration.
         return None
     ends = ((plan, policy.profile, peer, served.name), (peer, served.name, plan, policy.profile))
     for speaker, speaking, listener, listening in ends:
@@ -242,7 +366,9 @@ def _signed_otherwise(plan: RouterPlan, policy: TunnelPolicy, peer: RouterPlan) 
 
 def _at(plan: RouterPlan, policy: TunnelPolicy, message: str) -> TunnelFault:
     interface = plan.config.interfaces[policy.name]
-    place = where(interface.tunnel_destination_line or interface.line)
+    line = interface.tunnel_destination_line or interface.line
+    # A client has no lines; its place is that of its group in the scenario.
+    place = where(line) if line.number else line.file
     return TunnelFault(plan.name, policy.name, policy.remote_address, message, place)
 
 
@@ -288,6 +414,11 @@ def _underlay(graph: nx.Graph[str], source: str, target: str) -> UnderlayPath:
         sum(e["jitter_s"] for e in edges),
         1.0 - kept,
         min(e["rate_bps"] for e in edges),
+        min(e["mtu_bytes"] for e in edges) if any(e["drops_fragments"] for e in edges) else None,
+        edges[0]["mtu_bytes"],
+        min(e["mtu_bytes"] for e in edges),
+        any(e["blocks_icmp"] for e in edges),
+        any(e["reorders"] for e in edges),
     )
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..models.encapsulation import IpVersion
 from ..models.errors import InputError
 from ..models.ios.to_ikev2 import GRE_PROTOCOL
 from ..models.traffic import Flow
@@ -24,8 +25,11 @@ PACKET_COLUMNS: dict[str, str] = {
     "spi": "int64",
     "offered": "int64",
     "no_sa": "int64",
+    "too_big": "int64",
     "sent": "int64",
     "delivered": "int64",
+    "black_hole": "int64",
+    "replay_dropped": "int64",
     "inner_bytes": "int64",
     "wire_bytes": "int64",
     "latency_p50_s": "float64",
@@ -44,6 +48,8 @@ class SaStep:
     integrity: str
     mode: str
     gre: bool = False
+    #: IP version of the packets that it carries; GRE carries both.
+    version: IpVersion = 4
 
 
 def outbound_steps(child_rows: Sequence[Row], sender: str, receiver: str) -> list[SaStep]:
@@ -61,7 +67,9 @@ def outbound_steps(child_rows: Sequence[Row], sender: str, receiver: str) -> lis
     steps: list[SaStep] = []
     for place, (since_s, until_s, child) in enumerate(spans):
         suite = (child["encryption"], child["integrity"], child["mode"])
-        steps.append(SaStep(since_s, child["spi_out"], *suite, gre=carries_gre(child)))
+        gre = carries_gre(child)
+        version: IpVersion = 4 if gre or "." in child["local_selectors"] else 6
+        steps.append(SaStep(since_s, child["spi_out"], *suite, gre=gre, version=version))
         next_s = spans[place + 1][0] if place + 1 < len(spans) else math.inf
         if until_s < next_s:
             steps.append(SaStep(until_s, 0, "", "", ""))

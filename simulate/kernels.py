@@ -319,12 +319,13 @@ def shaper_station(
     return _end_window(arrivals, starts, head, tail, tally)
 
 
-@compiled("void(float64[::1], int64[::1], float64, float64, float64, uint64, uint64, float64[::1])")
+@compiled("void(float64[::1], int64[::1], float64, float64, boolean, float64, uint64, uint64, float64[::1])")
 def propagation(
     departures: Floats,
     serials: Integers,
     delay_s: float,
     jitter_s: float,
+    reorders: bool,
     loss: float,
     loss_key: np.uint64,
     jitter_key: np.uint64,
@@ -332,9 +333,10 @@ def propagation(
 ) -> None:
     """Turn departures from a serialiser into arrivals at the far end, in place.
 
-    Each packet is lost with probability ``loss`` (it becomes nan), else delayed by ``delay_s`` + uniform [0, jitter_s),
-    but never overtakes: a wide area path is a chain of FIFO queues. ``serials`` are the packets' own numbers, so that
-    a packet's fate does not depend on what was dropped before it. ``state`` is in and out. Shape (3,).
+    Each packet is lost with probability ``loss`` (it becomes nan), else delayed by ``delay_s`` + uniform [0, jitter_s).
+    It never overtakes, as a wide area path is a chain of FIFO queues, unless the link ``reorders``. ``serials`` are the
+    packets' own numbers, so that a packet's fate does not depend on what was dropped before it. ``state`` is in and
+    out. Shape (3,).
     """
     for i in range(departures.size):
         if math.isnan(departures[i]):
@@ -344,9 +346,12 @@ def propagation(
             state[LOST] += 1.0
             continue
         jitter = jitter_s * uniform(jitter_key, serials[i]) if jitter_s > 0.0 else 0.0
-        state[LATEST_S] = max(state[LATEST_S], departures[i] + delay_s + jitter)
-        state[DELAYS_S] += state[LATEST_S] - departures[i]
-        departures[i] = state[LATEST_S]
+        arrival = departures[i] + delay_s + jitter
+        if not reorders:
+            arrival = max(state[LATEST_S], arrival)
+        state[LATEST_S] = max(state[LATEST_S], arrival)
+        state[DELAYS_S] += arrival - departures[i]
+        departures[i] = arrival
 
 
 @compiled(

@@ -2,17 +2,17 @@
 
 A `PacketPath` is an ordered list of stations; `PacketPath.run` passes arrays of arrivals through it in blocks and
 returns the latency of every packet, where packets were dropped, and what each station did. Working memory is bounded
-by the block; results do not depend on the block in any bit. `tunnel_path` builds the path of an ESP tunnel.
+by the block; results do not depend on the block in any bit. `tunnel_stations` builds the path of a tunnel.
 
-A station with several servers lets packets overtake. Its departures are sorted before the next station (ties keep the
-order of arrival); those that a packet still to come might precede are held until the next block.
+A station with several servers, or a link that reorders, lets packets overtake. Its departures are sorted before the
+next station (ties keep the order of arrival); those that a packet still to come might precede are held until the next
+block.
 
 What this leaves out: the two directions of a tunnel do not contend for the cores, and other tunnels of the same router
 do not either (a later version merges their arrivals), nor for the bits of a licence (`shared_limits` finds where they
-would); the limit without HSEC licence counts whole ESP packets, which IOS does not say; control traffic and rekeys;
-anti-replay; reassembly (a packet fragmented before encryption counts as delivered when its last fragment is); the
-sender's packet core pays for each fragment as for a packet of its own; the Don't Fragment bit; link-layer framing on
-the serialiser.
+would); control traffic and rekeys; reassembly by end hosts (a packet fragmented before the first station counts as
+delivered when its last fragment is); a router's parallel cores do not count as reordering for the anti-replay window,
+as routers keep the order of a flow; link-layer framing on the serialiser.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..models import esp
+from ..models import esp, replay
 from ..models.errors import InputError
-from ..models.randomness import make_key
 from . import kernels
 from .kernels import StationStats
 
@@ -48,7 +47,8 @@ class LinkSpec:
     ----------
     rate_bps: of the serialiser, in IP bits. [bit/s]
     delay_s: constant propagation delay. [s]
-    jitter_s: added delay, uniform in [0, jitter_s); packets keep their order. [s]
+    jitter_s: added delay, uniform in [0, jitter_s). [s]
+    reorders: a packet with less delay overtakes; else packets keep their order.
     loss: probability that a packet is lost after serialisation, independent of all others.
     buffer_packets: waiting places in front of the serialiser; negative for no limit.
     """
@@ -58,6 +58,7 @@ class LinkSpec:
     jitter_s: float = 0.0
     loss: float = 0.0
     buffer_packets: int = -1
+    reorders: bool = False
 
     def __post_init__(self) -> None:
         if not self.rate_bps > 0.0:
@@ -66,35 +67,6 @@ class LinkSpec:
             raise InputError(f"link delay_s {self.delay_s:g} and jitter_s {self.jitter_s:g} must be at least 0, finite")
         if not 0.0 <= self.loss <= 1.0:
             raise InputError(f"link loss is {self.loss:g}; it must lie between 0 and 1")
-
-
-class PacketCosts(Protocol):
-    """What the path asks of a router's cost model. No core of its own for crypto: ``crypto_cores`` is 0.
-
-    With ``has_engine`` these are the lanes of an offload engine, which does nothing for ``null`` encryption.
-    """
-
-    def packet_core_s(self, inner_bytes: Integers) -> Floats: ...
-    def crypto_s(self, esp_bytes: Integers, encryption: str, integrity: str) -> Floats: ...
-    def shaper_bps(self) -> float | None: ...
-    @property
-    def shaper_burst_bytes(self) -> float: ...
-    @property
-    def shaper_buffer_packets(self) -> int: ...
-    @property
-    def hsec_bps(self) -> float | None: ...
-    @property
-    def hsec_burst_bytes(self) -> float: ...
-    @property
-    def has_engine(self) -> bool: ...
-    @property
-    def packet_core_buffer_packets(self) -> int: ...
-    @property
-    def crypto_buffer_packets(self) -> int: ...
-    @property
-    def packet_cores(self) -> int: ...
-    @property
-    def crypto_cores(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +108,48 @@ class Link:
     jitter_key: int
 
 
-Station = Servers | Shaper | Policer | Link
+@dataclass(frozen=True, slots=True)
+class LengthLimit:
+    """Drops inner packets that are longer than this: a router refuses them, or the path swallows what they become."""
+
+    name: str
+    longest_inner_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCheck:
+    """The anti-replay window of a receiver: drops packets whose number is ``window`` or more below the highest.
+
+    Packets are numbered where they leave the sender, at the first shaper or link. The SAs of a tunnel share one count:
+    what is late over a rekey would be judged by a window of its own.
+    """
+
+    name: str
+    window: int
+
+
+Station = Servers | Shaper | Policer | Link | LengthLimit | ReplayCheck
 
 
 class Packets(NamedTuple):
-    """Packets at one point of the path, in order of time. Shape (n,) each. [s], [bytes]"""
+    """Packets at one point of the path, in order of time. Shape (n,) each. [s], [bytes]
+
+    ``sequence`` is the number that the sender's SA has given, once it has; only a `ReplayCheck` looks at it.
+    """
 
     serials: Integers
     at_s: Floats
     inner_bytes: Integers
     wire_bytes: Integers
+    sequence: Integers
 
     def take(self, chosen: NDArray[np.bool_] | Integers | slice) -> Packets:
         """Return the chosen packets."""
-        return Packets(self.serials[chosen], self.at_s[chosen], self.inner_bytes[chosen], self.wire_bytes[chosen])
+        lengths = self.inner_bytes[chosen], self.wire_bytes[chosen]
+        serials = self.serials[chosen]
+        # Before they are numbered both are one array.
+        numbered = serials if self.sequence is self.serials else self.sequence[chosen]
+        return Packets(serials, self.at_s[chosen], *lengths, numbered)
 
     def bits(self) -> Floats:
         """Return the lengths on the wire. [bit]"""
@@ -157,29 +157,38 @@ class Packets(NamedTuple):
 
     def followed_by(self, other: Packets) -> Packets:
         """Return these packets and then the others."""
+        serials = np.concatenate((self.serials, other.serials))
+        unnumbered = self.sequence is self.serials and other.sequence is other.serials
         return Packets(
-            np.concatenate((self.serials, other.serials)),
+            serials,
             np.concatenate((self.at_s, other.at_s)),
             np.concatenate((self.inner_bytes, other.inner_bytes)),
             np.concatenate((self.wire_bytes, other.wire_bytes)),
+            serials if unnumbered else np.concatenate((self.sequence, other.sequence)),
         )
 
 
-NO_PACKETS = Packets(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
+_NONE = np.empty(0, np.int64)
+NO_PACKETS = Packets(_NONE, np.empty(0), _NONE, _NONE, _NONE)
 
 
 def _occupancy_s(station: Station, packets: Packets) -> Floats:
     """Return the time for which each packet occupies one server, or the rate, of a station. [s]"""
     if isinstance(station, Servers):
         return station.service_s(packets.inner_bytes, packets.wire_bytes)
+    if isinstance(station, LengthLimit | ReplayCheck):
+        return np.zeros(packets.at_s.size)
     return packets.bits() / (station.spec.rate_bps if isinstance(station, Link) else station.rate_bps)
 
 
 class _Queue:
     """A station at work: what it carries from block to block."""
 
-    def __init__(self, station: Station, *, empty_buckets: bool) -> None:
+    def __init__(self, station: Station, *, empty_buckets: bool, numbers: bool = False) -> None:
         self.station = station
+        self._numbers = numbers
+        # Numbers given to packets that leave the sender; highest number that a window has seen.
+        self._given = self._top = 0
         self.servers = station.servers if isinstance(station, Servers) else 1
         self._tally = kernels.new_tally()
         self._waiting = np.empty(0)
@@ -195,28 +204,54 @@ class _Queue:
         Returns the packets that go on, the serials of those dropped or lost, and the time before which none goes on
         later.
         """
+        if isinstance(self.station, LengthLimit | ReplayCheck):
+            return (*self._sort_out(self.station, packets), until_s)
+        if self._numbers:
+            first, self._given = self._given + 1, self._given + packets.at_s.size
+            packets = packets._replace(sequence=np.arange(first, self._given + 1))
         departures = np.empty(packets.at_s.size)
         earliest_s = self._serve(packets, departures)
         until_s = max(until_s, earliest_s)
         if isinstance(self.station, Link):
             spec, keys = self.station.spec, (np.uint64(self.station.loss_key), np.uint64(self.station.jitter_key))
-            kernels.propagation(departures, packets.serials, spec.delay_s, spec.jitter_s, spec.loss, *keys, self._wire)
-            until_s = max(until_s + spec.delay_s, self._wire[kernels.LATEST_S])
+            delays = (spec.delay_s, spec.jitter_s, spec.reorders)
+            kernels.propagation(departures, packets.serials, *delays, spec.loss, *keys, self._wire)
+            until_s += spec.delay_s
+            if not spec.reorders:
+                until_s = max(until_s, self._wire[kernels.LATEST_S])
         packets = packets._replace(at_s=departures)
         gone = np.isnan(departures)
         dropped = packets.serials[gone]
         if dropped.size:
             packets = packets.take(~gone)
-        if self.servers > 1:
+        if self.servers > 1 or (isinstance(self.station, Link) and self.station.spec.reorders):
             packets = self._held.followed_by(packets)
             packets = packets.take(np.argsort(packets.at_s, kind="stable"))
             safe = int(np.searchsorted(packets.at_s, until_s, side="right"))
             packets, self._held = packets.take(slice(safe)), packets.take(slice(safe, None))
         return packets, dropped, until_s
 
+    def _sort_out(self, station: LengthLimit | ReplayCheck, packets: Packets) -> tuple[Packets, Integers]:
+        """Return the packets that go on at once, and the serials of the others."""
+        if not packets.at_s.size:
+            return packets, packets.serials
+        if isinstance(station, LengthLimit):
+            gone = packets.inner_bytes > station.longest_inner_bytes
+        else:
+            numbers = np.concatenate((np.array([self._top]), packets.sequence))
+            gone = replay.dropped(numbers, station.window)[1:]
+            self._top = int(numbers.max())
+        if not self._tally[kernels.ARRIVALS]:
+            self._tally[kernels.FIRST_ARRIVAL_S] = packets.at_s[0]
+        self._tally[kernels.LAST_DEPARTURE_S] = packets.at_s[-1]
+        self._tally[kernels.ARRIVALS] += gone.size
+        self._tally[kernels.DROPS] += np.count_nonzero(gone)
+        return packets.take(~gone), packets.serials[gone]
+
     def _serve(self, packets: Packets, departures: Floats) -> float:
         """Fill in ``departures``; return the time before which no later arrival departs. [s]"""
         station = self.station
+        assert not isinstance(station, LengthLimit | ReplayCheck)
         if isinstance(station, Shaper | Policer):
             self._waiting = kernels.shaper_station(
                 packets.at_s,
@@ -245,8 +280,8 @@ class _Queue:
     def close(self) -> StationStats:
         """Let the queue run empty and return what the station did."""
         kernels.drain(self._waiting, self._tally)
-        bucket = isinstance(self.station, Shaper | Policer)
-        return StationStats.of(self.station.name, self.servers, self._tally, self._wire, serves=not bucket)
+        serves = isinstance(self.station, Servers | Link)
+        return StationStats.of(self.station.name, self.servers, self._tally, self._wire, serves=serves)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -319,7 +354,10 @@ class PacketPath:
         places = int(own.max(initial=-1)) + 1
         end_s = np.zeros(places)
         dropped_at = np.full(places, -1, np.int8)
-        queues = [_Queue(station, empty_buckets=empty_buckets) for station in self.stations]
+        # Where packets leave the sender they have their numbers; without a window nobody asks.
+        checked = any(isinstance(station, ReplayCheck) for station in self.stations)
+        out = next((s for s in self.stations if isinstance(s, Shaper | Link)), None) if checked else None
+        queues = [_Queue(s, empty_buckets=empty_buckets, numbers=s is out) for s in self.stations]
 
         def advance(packets: Packets, until_s: float) -> None:
             for place, queue in enumerate(queues):
@@ -345,84 +383,7 @@ class PacketPath:
         if np.any(inner > self.longest_inner_bytes):
             owner, piece, inner = esp.fragment_bytes(inner, self.longest_inner_bytes)
             serials, times_s = serials[owner] + piece, times_s[owner]
-        return Packets(serials, times_s, inner, self.wire_bytes(inner))
-
-
-def tunnel_path(
-    sender: PacketCosts,
-    receiver: PacketCosts,
-    *,
-    encryption: str,
-    integrity: str,
-    link: LinkSpec,
-    path_mtu: int = 1500,
-    mode: esp.Mode = "tunnel",
-    nat_t: bool = False,
-    gre_bytes: int = 0,
-    sender_name: str = "sender",
-    receiver_name: str = "receiver",
-    seed: int = 1,
-    replication: int = 0,
-    draw: int = 0,
-) -> PacketPath:
-    """Return the path of an ESP tunnel over IPv4, in one direction.
-
-    Stations: packet cores of the sender, its limit without HSEC licence, its crypto cores or offload engine, its
-    licence shaper, the link; limit, engine or crypto cores, and packet cores of the receiver. What a router does not
-    have is left out: one without crypto cores encrypts on its packet cores, and so does one with an engine when only
-    integrity is asked for (``null`` encryption, RFC 2410). Encryption parameters are those of `esp.esp_packet_bytes`,
-    random ones those of `make_key`.
-    """
-
-    def wire_bytes(inner: Integers) -> Integers:
-        wire = esp.esp_packet_bytes(inner, encryption, integrity, mode=mode, nat_t=nat_t, gre_bytes=gre_bytes)
-        return wire.astype(np.int64, copy=False)
-
-    def packet_core(router: PacketCosts, name: str) -> Station:
-        def packet_s(inner: Integers, wire: Integers) -> Floats:
-            own = router.packet_core_s(inner)
-            return own if _has_own_crypto(router, encryption) else own + router.crypto_s(wire, encryption, integrity)
-
-        return Servers(f"{name} packet core", packet_s, router.packet_cores, router.packet_core_buffer_packets)
-
-    def crypto(router: PacketCosts, name: str) -> list[Station]:
-        # The licence is checked before the work: what it drops costs no cryptography.
-        stations = _hsec_limit(router, name)
-        if _has_own_crypto(router, encryption):
-            stations.append(
-                Servers(
-                    f"{name} crypto {'engine' if router.has_engine else 'core'}",
-                    lambda _inner, wire: router.crypto_s(wire, encryption, integrity),
-                    router.crypto_cores,
-                    router.crypto_buffer_packets,
-                )
-            )
-        return stations
-
-    stations = [packet_core(sender, sender_name), *crypto(sender, sender_name)]
-    shaper_bps = sender.shaper_bps()
-    if shaper_bps is not None:
-        name = f"{sender_name} licence shaper"
-        stations.append(Shaper(name, shaper_bps, sender.shaper_burst_bytes, sender.shaper_buffer_packets))
-    name = f"link {sender_name}-{receiver_name}"
-    loss_key, jitter_key = (
-        make_key(seed, name, purpose, replication=replication, draw=draw) for purpose in ("loss", "jitter")
-    )
-    stations += [Link(name, link, loss_key, jitter_key), *crypto(receiver, receiver_name)]
-    stations.append(packet_core(receiver, receiver_name))
-    longest = esp.max_inner_bytes(path_mtu, encryption, integrity, mode=mode, nat_t=nat_t, gre_bytes=gre_bytes)
-    return PacketPath(tuple(stations), wire_bytes, longest)
-
-
-def _has_own_crypto(router: PacketCosts, encryption: str) -> bool:
-    return router.crypto_cores > 0 and not (router.has_engine and encryption == "null")
-
-
-def _hsec_limit(router: PacketCosts, name: str) -> list[Station]:
-    rate_bps = router.hsec_bps
-    if rate_bps is None:
-        return []
-    return [Policer(f"{name} HSEC limit {rate_bps / 1e6:g} Mbit/s", rate_bps, router.hsec_burst_bytes)]
+        return Packets(serials, times_s, inner, self.wire_bytes(inner), serials)
 
 
 def bottleneck(result: PathResult) -> tuple[str, float]:

@@ -7,8 +7,11 @@ lengths do, keys do not.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..models.addresses import IpAddress
+from ..models.ikev2 import ppk
 from ..models.ikev2.events import Event
 from ..models.ikev2.message import Datagram
 from ..models.ikev2.operations import Operation
@@ -65,6 +68,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "remote_address": "str",
         "local_identity": "str",
         "remote_identity": "str",
+        "virtual_address": "str",
         "encryption": "str",
         "integrity": "str",
         "prf": "str",
@@ -72,6 +76,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "lifetime_s": "float64",
         "dpd_interval_s": "float64",
         "dpd_retry_s": "float64",
+        "ppk": "str",
+        "quantum_resistant": "bool",
     },
     "child_sas": {
         "router": "str",
@@ -92,6 +98,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "lifetime_kilobytes": "int64",
         "local_selectors": "str",
         "remote_selectors": "str",
+        "quantum_resistant": "bool",
     },
     "events": {
         "time_s": "float64",
@@ -112,6 +119,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 _WORDS = ("prf", "name", "encryption", "algorithm", "method", "step")
 
 
+@lru_cache(maxsize=4096)
 def operation_name(operation: Operation) -> str:
     """Return an operation as a table shows it: its name and what it works on, as ``DhKeygen modp2048``."""
     from ..models.algorithms import GROUPS
@@ -142,7 +150,7 @@ def _hex(spi: int) -> str:
 class Recorder:
     """Rows of one run."""
 
-    router_of: dict[str, str]
+    router_of: dict[IpAddress, str]
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     _ike: dict[tuple[str, int], Row] = field(default_factory=dict)
     _child: dict[tuple[str, int], Row] = field(default_factory=dict)
@@ -170,6 +178,12 @@ class Recorder:
                 "payloads": datagram.payload_text(),
             }
         )
+
+    def swallowed(self, router: str, peer: str, reason: str, sent_ns: int) -> None:
+        """Note a message that the path swallows for its length."""
+        empty = dict.fromkeys(("interface", "spi_local", "spi_i", "cause", "notify"), "")
+        row = {"time_s": sent_ns / NS_PER_S, "router": router, "peer": peer, "event": "fragments_dropped"}
+        self.rows["events"].append(row | empty | {"detail": reason})
 
     def work(
         self, router: str, work: Work, times_ns: tuple[int, int, int], durations_s: list[tuple[Operation, float]]
@@ -232,8 +246,8 @@ class Recorder:
             row = self._child[(router, event.child.serial)]
             row["deleted_s"], row["cause"] = time_s, refusal.cause if refusal is not None else ""
 
-    def _router(self, address: object) -> str:
-        return self.router_of.get(str(address), str(address))
+    def _router(self, address: IpAddress) -> str:
+        return self.router_of.get(address) or str(address)
 
     def _ike_up(self, router: str, sa: IkeSa, time_s: float) -> None:
         assert sa.suite is not None and sa.profile is not None
@@ -252,6 +266,7 @@ class Recorder:
             "remote_address": str(sa.remote),
             "local_identity": sa.local_identity.value if sa.local_identity else "",
             "remote_identity": sa.remote_identity.value if sa.remote_identity else "",
+            "virtual_address": str(sa.virtual_address or sa.virtual_address6 or ""),
             "encryption": sa.suite.encryption,
             "integrity": sa.suite.integrity,
             "prf": sa.suite.prf,
@@ -259,6 +274,8 @@ class Recorder:
             "lifetime_s": sa.profile.lifetime_s,
             "dpd_interval_s": sa.profile.dpd.interval_s if sa.profile.dpd else 0.0,
             "dpd_retry_s": sa.profile.dpd.retry_s if sa.profile.dpd else 0.0,
+            "ppk": sa.ppk.identity if sa.ppk is not None else "",
+            "quantum_resistant": ppk.protects_ike(sa),
         }
         self._ike[(router, sa.local_spi)] = row
         self.rows["ike_sas"].append(row)
@@ -283,6 +300,7 @@ class Recorder:
             "lifetime_kilobytes": child.policy.lifetime_kilobytes,
             "local_selectors": " ".join(str(s) for s in child.local_selectors),
             "remote_selectors": " ".join(str(s) for s in child.remote_selectors),
+            "quantum_resistant": child.quantum_resistant,
         }
         self._child[(router, child.serial)] = row
         self.rows["child_sas"].append(row)

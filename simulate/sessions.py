@@ -143,6 +143,9 @@ def _reason(
         if event["event"] == "attempt_failed" and event["spi_local"] == deciding["spi_local"]:
             if event["cause"] == "no answer" and rejections:
                 return _admission_sentence(deployment, rejections[-1], initiator, responder)
+            dropped = [e["detail"] for e in events if e["event"] == "fragments_dropped"]
+            if event["cause"] == "no answer" and dropped:
+                return f"{responder.router} did not answer {initiator.router}: {dropped[-1]}"
             return _failure_sentence(deployment, event, initiator, responder)
     closed = [e for e in events if e["event"] == "ike_closed" and e["cause"] != "replaced by a rekey"]
     if closed:
@@ -204,11 +207,16 @@ def _refusal_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, 
         return f"{notify}: {_keys(deployment, initiator, responder)}"
     if cause == "no key for the peer":
         return f"{notify}: {responder.router} has no pre-shared key for {initiator.router}"
-    if cause in _OF_CERTIFICATES:
+    if cause in _OF_CERTIFICATES and not _is_client(deployment, initiator, responder):
         return f"{notify}: {_certificates(deployment, cause, initiator, responder)}"
     if cause == "no IKE proposal in common":
         return f"{notify}: {_offers(deployment, initiator)}, {_offers(deployment, responder)}"
     return f"{notify}: {cause} at {responder.router}"
+
+
+def _is_client(deployment: Deployment, *ends: TunnelEnd) -> bool:
+    """Return whether one of the ends has no configuration that a sentence could name."""
+    return any(end.router in deployment.clients for end in ends)
 
 
 def _certificates(deployment: Deployment, cause: str, sender: TunnelEnd, judge: TunnelEnd) -> str:
@@ -253,7 +261,7 @@ def _failure_sentence(deployment: Deployment, event: Row, initiator: TunnelEnd, 
         return _identities(deployment, responder, initiator, (_profile(deployment, initiator),))
     if cause == "wrong key":
         return _keys(deployment, responder, initiator)
-    if cause in _OF_CERTIFICATES:
+    if cause in _OF_CERTIFICATES and not _is_client(deployment, initiator, responder):
         return _certificates(deployment, cause, responder, initiator)
     if cause == "no answer":
         return f"{responder.router} did not answer {initiator.router}"

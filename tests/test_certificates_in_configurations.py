@@ -358,8 +358,6 @@ def refused(folder: Path) -> str:
         ),
         ("hub", (" match certificate BRANCHES", " match certificate B"), ["hub.cfg:25: unknown certificate map 'B'"]),
         ("hub", ("subject-name co o = example networks", "serial-number eq 1"), ["hub.cfg:15: 'serial-number eq 1'"]),
-        ("hub", (REMOTE, " authentication remote eap query-identity"), ["hub.cfg:28: authentication eap", "client"]),
-        ("hub", (REMOTE, " authentication remote anyconnect-eap"), ["hub.cfg:28: authentication anyconnect-eap"]),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_line(

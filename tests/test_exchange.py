@@ -19,7 +19,7 @@ from flexvpn_sim.hardware.profile_files import load_profile
 from flexvpn_sim.models.algorithms import GROUPS, SIGNATURES, Group
 from flexvpn_sim.models.errors import InputError
 from flexvpn_sim.models.ikev2.operations import DhKeygen, HandleMessage, Hash, InstallSa, Operation, Protect, Unprotect
-from flexvpn_sim.models.implementation import implementation_names
+from flexvpn_sim.models.implementation import client_names, implementation_names, load_implementation
 from flexvpn_sim.models.notation import parse_esp, parse_ike
 
 DATA = Path(__file__).parent / "data"
@@ -135,22 +135,37 @@ LEFT_OVER = {
     "delete-child": (1, 0),
     "delete-child-then-ike": (0, 0),
     "second-child": (1, 2),
+    "crl-unreachable": (0, 0),
+    "certificate-revoked": (0, 0),
+    "certificate-expired": (0, 0),
+    "clock-skew": (0, 0),
+    "certificate-expires": (0, 0),
+    "certificate-revoked-later": (0, 0),
 }
 TWO_GROUPS = ("aes256-sha512-modp4096-modp2048", PAPER[1])
 
 
-@pytest.mark.parametrize("implementation", implementation_names())
+#: Clients answer nobody; as initiators they are in test_clients.py.
+ROUTERS = [name for name in implementation_names() if name not in client_names()]
+
+
+@pytest.mark.parametrize("implementation", ROUTERS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_implementation_plays_every_scenario(implementation: str, scenario: str) -> None:
     proposals = TWO_GROUPS if scenario == "invalid-ke" else PAPER
-    if implementation != "strongswan" and scenario.startswith("mobike"):
+    profile = load_implementation(implementation)
+    if scenario.startswith("mobike") and not profile.has_mobike():
         with pytest.raises(InputError, match="has no MOBIKE"):
+            played(*proposals, scenario, "isr4321", implementation=implementation)
+        return
+    if scenario in ("ticket", "resume", "resume-refused"):
+        with pytest.raises(InputError, match="has no session resumption"):
             played(*proposals, scenario, "isr4321", implementation=implementation)
         return
     result = played(*proposals, scenario, "isr4321", implementation=implementation)
     ike, child = LEFT_OVER.get(scenario, (1, 1))
-    if implementation != "strongswan" and child == 0:
-        # IOS deletes an IKE SA whose first Child SA was refused.
+    if profile.deletes_ike_sa_without_child and child == 0:
+        # As IOS does with an IKE SA whose first Child SA was refused.
         ike = 1 if scenario == "delete-child" else 0
     assert list(result["sas"].values()) == [{"ike": ike, "child": child}] * 2
     assert result["initiator_cpu_s"] > 0 and (result["responder_cpu_s"] > 0) == (scenario != "peer-unreachable")
@@ -185,7 +200,7 @@ def test_an_unreachable_peer_is_asked_again_at_the_recorded_times() -> None:
     first_s = result["messages"][0]["t_s"]
     times_s = [m["t_s"] - first_s for m in result["messages"]]
     (given_up,) = [e["t_s"] - first_s for e in result["events"] if e["cause"] == "no answer"]
-    assert [*times_s, given_up] == pytest.approx([float(row["t_s"]) for row in recorded], abs=0.1)
+    assert [*times_s, given_up] == pytest.approx([float(row["t_s"]) for row in recorded], abs=0.01)
     assert [m["transmission"] for m in result["messages"]] == [0, 1, 2, 3, 4, 5]
 
 
@@ -202,8 +217,9 @@ def test_a_conversation_is_told_whole_and_the_cpu_time_of_what_the_scenario_adds
 
 @pytest.mark.parametrize("scenario", STEPS)
 def test_a_scenario_that_needs_an_sa_is_refused_after_its_end(scenario: str) -> None:
+    tickets = "value" if scenario.startswith("resume") else None
     with pytest.raises(InputError, match="needs an IKE SA, but there is none any more at this point"):
-        played(*PAPER, f"delete,{scenario}")
+        played(*PAPER, f"delete,{scenario}", resumption=tickets)
 
 
 def test_an_ios_router_and_a_linux_host_have_their_own_implementation_and_may_be_mixed() -> None:
@@ -451,15 +467,16 @@ def test_text_shows_messages_work_and_what_is_assumed() -> None:
         assert part in done.stdout
 
 
-def test_a_sequence_diagram_has_an_arrow_for_each_datagram_and_a_note_for_each_phase() -> None:
+def test_a_sequence_diagram_has_an_arrow_for_each_message_and_a_note_for_each_phase() -> None:
     done = flexvpn_sim(*ASKED, "--auth", "rsa2048", "--scenario", "rekey-child,delete", "--mermaid")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "sequenceDiagram"
     assert [line.partition(": ")[2] for line in lines if "Note" in line] == ["setup", "rekey", "delete"]
     arrows = [line.strip() for line in lines if "->>" in line]
-    assert len(arrows) == 6 + 4 + 2
-    assert arrows[2].startswith("I->>R: IKE_AUTH request 1, fragment 1/2, 1280 B<br/>IDi(22) CERT(")
+    assert len(arrows) == 4 + 4 + 2
+    assert arrows[2].startswith("I->>R: IKE_AUTH request 1 in 2 pieces, 1280 + ")
+    assert "B<br/>IDi(22) CERT(" in arrows[2]
     assert not set("{};#") & set(done.stdout)
     unreachable = flexvpn_sim(*ASKED, "--scenario", "peer-unreachable", "--mermaid").stdout
     assert unreachable.count("I-xR: IKE_SA_INIT request 0") == 6
@@ -528,12 +545,15 @@ def test_chacha20_poly1305_works_from_end_to_end() -> None:
         ({"--implementation": "strongswam"}, "unknown implementation profile 'strongswam', did you mean 'strongswan'?"),
         ({"--initiator-id": "two words"}, "--initiator-id: found 'two words', a name such as HQ.example.org is needed"),
         ({"--responder-id": ""}, "--responder-id: found ''"),
-        ({"--responder-id": "ipv4:300.1.1.1"}, "--responder-id: found '300.1.1.1', an IPv4 address such as"),
+        ({"--responder-id": "ipv4:300.1.1.1"}, "--responder-id: found '300.1.1.1', an address such as 198.51.100.1"),
         ({"--responder-id": "CN=a, b"}, "--responder-id: found 'CN=a, b', a name such as C=IT, O=example"),
         ({"--scenario": "invalid-ke"}, "--scenario: invalid-ke needs two key exchange groups in --ike, as"),
         ({"--scenario": "rekey-child,sleep"}, "--scenario: unknown scenario 'sleep'"),
-        ({"--ts": "10.1.0.0/24"}, "--ts: found '10.1.0.0/24', any or networks such as 10.1.0.0/24=10.2.0.0/16"),
-        ({"--ts": "10.1.0.1/24=10.2.0.0/16"}, "--ts: found '10.1.0.1/24=10.2.0.0/16', any or networks such as"),
+        ({"--ts": "10.1.0.0/24"}, "--ts: found '10.1.0.0/24', any, any-ipv6, any-dual or networks such as"),
+        (
+            {"--ts": "10.1.0.1/24=10.2.0.0/16"},
+            "--ts: found '10.1.0.1/24=10.2.0.0/16', any, any-ipv6, any-dual or networks",
+        ),
         ({"--implementation": "ios-xe-16.9", "--scenario": "mobike"}, "--scenario: ios-xe-16.9 has no MOBIKE"),
         ({"--scenario": "fragment=no"}, "--scenario: found 'fragment=no', a length in bytes such as fragment=576"),
         ({"--scenario": "fragment=68"}, "--scenario: found 68, 256 to 65535 bytes are allowed"),
@@ -574,8 +594,8 @@ def test_router_without_ikev2_is_refused_with_the_reason(tmp_path: Path) -> None
 def test_overhead_in_json(options: list[str], outer: list[int]) -> None:
     done = flexvpn_sim("overhead", *options, "--inner", "64,1400", "--json")
     assert done.returncode == 0, done.stderr
-    sizes = [{"inner": inner, "outer": length} for inner, length in zip((64, 1400), outer, strict=True)]
-    assert json.loads(done.stdout) == {"sizes": sizes}
+    sizes = json.loads(done.stdout)["sizes"]
+    assert [(row["inner"], row["outer"]) for row in sizes] == list(zip((64, 1400), outer, strict=True))
 
 
 def test_overhead_in_text_tells_efficiency_and_the_largest_inner_packet() -> None:

@@ -12,7 +12,7 @@ from pair import PAPER_ESP, Pair, endpoint, mirrored
 from flexvpn_sim.models.ikev2.endpoint import Endpoint
 from flexvpn_sim.models.ikev2.message import Exchange
 from flexvpn_sim.models.ikev2.operations import DhShared, InstallSa
-from flexvpn_sim.models.ikev2.payloads import KePayload, Selector
+from flexvpn_sim.models.ikev2.payloads import ANY_IPV6, KePayload
 from flexvpn_sim.models.ikev2.policy import ChildPolicy
 from flexvpn_sim.models.ikev2.proposals import EspProposal
 from flexvpn_sim.models.ikev2.sa import Task
@@ -72,8 +72,8 @@ def test_each_of_two_child_sas_is_rekeyed_and_deleted_by_itself() -> None:
 @pytest.mark.parametrize(
     ("changes", "notify", "cause"),
     [
-        ({"proposals": (EspProposal("3des", "sha1"),)}, "NO_PROPOSAL_CHOSEN", "no IPsec proposal in common"),
-        ({"local_selectors": (Selector(0, "10.7.0.0", "10.7.0.255"),)}, "TS_UNACCEPTABLE", "traffic selectors differ"),
+        ({"proposals": (EspProposal(("3des",), ("sha1",)),)}, "NO_PROPOSAL_CHOSEN", "no IPsec proposal in common"),
+        ({"local_selectors": (ANY_IPV6,)}, "TS_UNACCEPTABLE", "traffic selectors differ"),
     ],
 )
 def test_a_refused_second_child_sa_leaves_the_first_one(changes: dict[str, object], notify: str, cause: str) -> None:

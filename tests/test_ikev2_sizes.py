@@ -105,7 +105,7 @@ def test_create_child_sa_with_two_aead_transforms_matches_the_published_log() ->
     """Fact sheet A.18 vectors 6 and 7: 256 and 240 bytes (strongSwan, X25519, IKE AES-CBC and SHA-256)."""
     suite = Suite("aes-cbc-256", "sha256", "sha256", 31)
     any_ts = (TsPayload("TSi", (ANY_IPV4,)), TsPayload("TSr", (ANY_IPV4,)))
-    offer = SaPayload((EspProposal("aes-gcm-256", "", groups=(31,)),), 4)
+    offer = SaPayload((EspProposal(("aes-gcm-256",), (), groups=(31,)),), 4)
     assert offer.size == 44
     rest = (NoncePayload(0, 32), KePayload(31), *any_ts)
     # The recorded offer holds one more 8-byte transform than the answer.

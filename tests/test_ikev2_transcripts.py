@@ -21,7 +21,7 @@ from pair import LEFT, PAPER_ESP, PAPER_IKE, RIGHT, Pair, agree, changed, endpoi
 from flexvpn_sim.models.ikev2.endpoint import Endpoint
 from flexvpn_sim.models.ikev2.identity import Identity, IdentityMatch
 from flexvpn_sim.models.ikev2.message import Datagram
-from flexvpn_sim.models.ikev2.payloads import DeletePayload, NoncePayload, Selector
+from flexvpn_sim.models.ikev2.payloads import ANY_IPV6, DeletePayload, NoncePayload, Selector
 from flexvpn_sim.models.ikev2.policy import ChildPolicy, DpdPolicy, TunnelPolicy
 from flexvpn_sim.models.ikev2.proposals import EspProposal, IkeProposal
 from flexvpn_sim.models.ikev2.sa import ChildState, Task
@@ -31,7 +31,7 @@ from flexvpn_sim.models.secret import Secret
 
 IOS, STRONGSWAN = "ios-xe-16.9", "strongswan"
 SET_UP = ["-> IKE_SA_INIT 464", "<- IKE_SA_INIT response 472", "-> IKE_AUTH 336", "<- IKE_AUTH response 288"]
-OTHER_ESP = EspProposal("aes-cbc-128", "sha256")
+OTHER_ESP = EspProposal(("aes-cbc-128",), ("sha256",))
 
 
 def established(implementation: str = STRONGSWAN, until_s: float = 1.0, **both: object) -> Pair:
@@ -388,7 +388,7 @@ def test_a_refused_child_sa_is_deleted_with_its_ike_sa_by_ios_and_outlived_by_st
 
 def test_ios_deletes_the_spi_of_the_refused_child_sa_before_the_ike_sa() -> None:
     pair = refused(endpoint("left", IOS, child=ChildPolicy((OTHER_ESP,), 3600)), endpoint("right", IOS))
-    deletes = [d.message.get(DeletePayload).esp_spis for d in requests(pair, "left")[2:]]
+    deletes = [d.message.get(DeletePayload).spis for d in requests(pair, "left")[2:]]
     assert [len(spis) for spis in deletes] == [1, 0]
 
 
@@ -413,7 +413,9 @@ def test_strongswan_does_not_try_again_after_a_refusal() -> None:
 def test_different_selectors_are_refused_as_such() -> None:
     own = (Selector(0, "10.7.0.0", "10.7.0.255"),)
     other = ChildPolicy((PAPER_ESP,), 3600, local_selectors=own, remote_selectors=own)
-    pair = refused(endpoint("left"), endpoint("right", child=other))
+    # The initiator wants everything in IPv6: with everything in IPv4 a network would be the common part (RFC 7296 2.9).
+    asked = ChildPolicy((PAPER_ESP,), 3600, local_selectors=(ANY_IPV6,), remote_selectors=(ANY_IPV6,))
+    pair = refused(endpoint("left", child=asked), endpoint("right", child=other))
     assert pair.causes("right", "refused") == ["traffic selectors differ"]
 
 
@@ -773,8 +775,8 @@ def test_the_child_sa_with_the_lowest_nonce_is_deleted_by_its_maker_and_the_old_
     assert agree(pair)
     assert pair.child(getattr(pair, winner)).initiator
     (by_winner,), (by_loser,) = deleted_by(pair, winner), deleted_by(pair, loser)
-    assert by_winner.esp_spis == (old[winner].spi_in,)
-    assert by_loser.esp_spis != (old[loser].spi_in,)
+    assert by_winner.spis == (old[winner].spi_in,)
+    assert by_loser.spis != (old[loser].spi_in,)
     both = ["redundant after a simultaneous rekey", "replaced by a rekey"]
     assert sorted(pair.causes("left", "child_deleted")) == sorted(pair.causes("right", "child_deleted")) == both
     details = {who: e.detail for who, e in pair.events if e.kind == "collision"}
@@ -987,7 +989,7 @@ def test_a_rekey_that_is_answered_after_the_lifetime_saves_the_tunnel() -> None:
 
 
 def test_a_rekey_of_the_ike_sa_does_not_put_off_the_end_of_a_tunnel_without_child_sas() -> None:
-    pfs = ChildPolicy((EspProposal("aes-cbc-256", "sha512", groups=(14,)),), 120)
+    pfs = ChildPolicy((EspProposal(("aes-cbc-256",), ("sha512",), groups=(14,)),), 120)
     pair = Pair(endpoint("left", IOS, child=pfs), endpoint("right", IOS))
     pair.start(pair.left)
     pair.run(120)
@@ -1001,7 +1003,7 @@ def test_a_rekey_of_the_ike_sa_does_not_put_off_the_end_of_a_tunnel_without_chil
 
 def test_different_pfs_groups_show_at_the_first_rekey_and_the_tunnel_starts_afresh_at_the_lifetime() -> None:
     ios = changed(IOS, values={"rekey_jitter": 0})
-    pfs = ChildPolicy((EspProposal("aes-cbc-256", "sha512", groups=(14,)),), 120)
+    pfs = ChildPolicy((EspProposal(("aes-cbc-256",), ("sha512",), groups=(14,)),), 120)
     pair = Pair(endpoint("left", ios, child=pfs), endpoint("right", ios, child=ChildPolicy((PAPER_ESP,), 3600)))
     pair.start(pair.left)
     pair.run(89)

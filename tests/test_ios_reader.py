@@ -499,11 +499,11 @@ def test_commands_of_sections_that_are_not_modelled_change_nothing(read: Read) -
 
 
 def test_sections_without_indentation_end_at_a_global_command(read: Read) -> None:
-    text = "interface Tunnel0\nip mtu 1400\naaa new-model\nline vty 0 4\ndescription line\n"
+    text = "interface Tunnel0\nip mtu 1400\nvrf definition RED\nline vty 0 4\ndescription line\n"
     router = read(text)
     assert router.interfaces["Tunnel0"].ip_mtu == 1400
     assert router.interfaces["Tunnel0"].description == ""
-    assert router.unknown_lines[0].text == "aaa new-model"
+    assert router.unknown_lines[0].text == "vrf definition RED"
 
 
 def test_a_host_name_inside_a_peer_is_not_the_routers(read: Read) -> None:

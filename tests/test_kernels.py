@@ -284,7 +284,7 @@ def test_a_link_loses_and_delays_by_the_packets_own_numbers_and_keeps_their_orde
     sent = np.multiply(np.arange(count), 1e-4, dtype=np.float64)
     numbers = np.arange(count)[::-1].copy() * 3
     arrived, state = sent.copy(), np.zeros(3)
-    kernels.propagation(arrived, numbers, 0.02, 0.005, loss, np.uint64(5), np.uint64(2**64 - 6), state)
+    kernels.propagation(arrived, numbers, 0.02, 0.005, False, loss, np.uint64(5), np.uint64(2**64 - 6), state)
     assert state[kernels.LOST] == np.count_nonzero(np.isnan(arrived))
     assert state[kernels.LOST] / count == pytest.approx(loss, abs=4 * math.sqrt(loss * (1 - loss) / count))
     latest = 0.0

@@ -605,6 +605,26 @@ def test_l42_the_ca_must_be_known_at_the_other_end(check: Check) -> None:
     assert "is from the CA at http://192.0.2.9" in findings[0].message
 
 
+def test_l30_aaa_lines_that_lead_to_nothing(check: Check) -> None:
+    profile = " dpd 30 5 periodic\n"
+    lines = " aaa authorization group psk list RIGHTS branches\n"
+    aaa = "\naaa new-model\naaa authorization network RIGHTS local\n"
+    aaa += "crypto ikev2 authorization policy branches\n pool P\n"
+    # Without aaa new-model the AAA lines were left out, and nothing is said of them.
+    assert found(check(changed(EAST, profile, profile + lines), WEST), "L30") == []
+    finding = one(check(changed(EAST, profile, profile + lines) + aaa, WEST), "L30", "warning")
+    assert "has no pool 'P'" in finding.message and "ip local pool" in finding.message
+    whole = changed(EAST, profile, profile + lines) + aaa + "ip local pool P 10.0.0.1 10.0.0.9\n"
+    assert found(check(whole, WEST), "L30") == []
+    for wrong, part in (
+        ("list RIGHT branches", "unknown AAA network list 'RIGHT', did you mean 'RIGHTS'?"),
+        ("list RIGHTS branch", "did you mean 'branches'?"),
+        ("list RIGHTS name-mangler M", "unknown crypto ikev2 name-mangler 'M'"),
+    ):
+        finding = one(check(changed(whole, "list RIGHTS branches", wrong), WEST), "L30", "fatal")
+        assert part in finding.message and finding.lines[0].text.endswith(wrong)
+
+
 def test_every_rule_has_a_test() -> None:
     tested = {name.split("_")[1].upper() for name in globals() if name.startswith("test_l") and name[6:8].isdigit()}
     assert tested == set(RULES)
@@ -645,6 +665,8 @@ FATAL = {
     "02": {("L04", "Spoke1.cfg")},  # destination 10.0.10.1 for 10.0.1.10
     "04": {("L20", "SITE_A.cfg"), ("L37", "SITE_A.cfg")},  # IPsec profile IPV4 does not exist; GRE meets IPsec
     "11": {("L36", "Melbourne.cfg")},  # a tunnel to its own address
+    "24": {("L30", "c8kv3.cfg")},  # the group is called dcloud-ise-group, the lists say qytang-ise-group
+    "26": {("L30", "Hub.cfg")},  # no list 'local', only the default one
     "22": {("L37", "R1-custom.cfg")},  # "set ipsec transform-set", and the default is removed
     "38": {("L37", "GW2.cfg")},  # half of the second router is missing
     "44": {("L01", "spoke1.cfg")},  # an FQDN is sent, an address matched

@@ -24,8 +24,8 @@ from flexvpn_sim.simulate.packet_path import (
     Servers,
     bottleneck,
     saturation_pps,
-    tunnel_path,
 )
+from flexvpn_sim.simulate.tunnel_stations import tunnel_path
 
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]

@@ -67,7 +67,7 @@ def test_a_damaged_manifest_is_refused(result: fv.Result, tmp_path: Path) -> Non
 def test_a_result_of_another_schema_is_refused(result: fv.Result, tmp_path: Path) -> None:
     result.save(tmp_path / "r")
     path = tmp_path / "r" / "manifest.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
     with pytest.raises(fv.InputError, match="has schema 99"):
         fv.load_result(tmp_path / "r")
 

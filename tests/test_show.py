@@ -414,7 +414,8 @@ def test_a_rekeyed_ike_sa_hands_its_child_sa_to_the_new_one(day: fv.Result) -> N
 
 @pytest.fixture(scope="module")
 def simultaneous() -> fv.Result:
-    return fv.run(WORKING, traffic=False, initiator="all")
+    # With this seed the peer began the rekeys of both IKE SAs that are left at the end.
+    return fv.run(WORKING, traffic=False, initiator="all", seed=20)
 
 
 def test_child_sas_stay_with_their_ike_sa_over_the_rekeys_of_a_simultaneous_start(simultaneous: fv.Result) -> None:
@@ -497,14 +498,18 @@ def test_show_works_with_an_implementation_of_ones_own(tmp_path: Path) -> None:
     assert "Max in nego(in/out): 40/400" in result.show("HQ", "crypto ikev2 stats")
 
 
-def test_more_than_the_lifetime_by_volume_leaves_nothing(tmp_path: Path) -> None:
+def test_the_lifetime_by_volume_counts_for_the_newest_sa(tmp_path: Path) -> None:
     little = (" set transform-set TSET\n", f" set transform-set TSET\n{VOLUME} 2560\n")
     folder = edited(tmp_path, "*", little)
     scenario = tmp_path / "bulk.yaml"
     bulk = "{from: HQ, to: icpedger02, kind: constant, size: 1400 B, rate: 10 Mbps}"
     scenario.write_text(f"scenario: 1\nconfigurations: {folder}\nduration: 10 s\ntraffic:\n  - {bulk}\n")
-    text = fv.run(scenario).show("HQ", "crypto ipsec sa")
-    assert re.findall(r"\(k/sec\): \((-?\d+)/", text) == ["2560", "0"]
+    result = fv.run(scenario)
+    carried = result.packets[result.packets["spi"] != 0].groupby("spi", sort=False)["inner_bytes"].sum()
+    # 12.5 MB are more than four SAs may carry; each is replaced before it has carried 2560 kB.
+    assert len(carried) >= 5 and all(carried <= 2560 * 1024)
+    text = result.show("HQ", "crypto ipsec sa")
+    assert re.findall(r"\(k/sec\): \((-?\d+)/", text) == ["2560", str(2560 - int(carried.iloc[-1]) // 1024)]
 
 
 def test_no_secret_is_printed(day: fv.Result) -> None:

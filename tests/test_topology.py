@@ -175,7 +175,7 @@ def test_work_of_several_spokes_queues_at_the_hub(hub_and_spokes: Path) -> None:
 def test_a_profile_that_is_not_simulated_is_named_with_its_line(hub_and_spokes: Path) -> None:
     hub = hub_and_spokes / "hub.cfg"
     hub.write_text(hub.read_text().replace(" keyring local K\n", " keyring aaa LIST\n"))
-    with pytest.raises(fv.InputError, match=r"hub.cfg:\d+: keyring aaa of profile P is not simulated yet"):
+    with pytest.raises(fv.InputError, match=r"hub.cfg:\d+: unknown AAA network list 'LIST'"):
         fv.run(hub_and_spokes, duration_s=10)
 
 

@@ -47,6 +47,8 @@ def underlay(result: Result) -> nx.Graph[str]:
     """Return the graph that the run used; a link knows whether its delay is ``assumed``."""
     import networkx as nx
 
+    # Clients of a group have one delay.
+    groups = {v["owner"].removeprefix("clients ") for v in result.manifest["values"] if v["name"] == "access delay"}
     guessed = {v["name"] for v in result.manifest["values"] if v["owner"] == "topology" and v["kind"] == "assumed"}
     graph: nx.Graph[str] = nx.Graph()
     for node in result.manifest["topology"]["nodes"]:
@@ -54,6 +56,7 @@ def underlay(result: Result) -> nx.Graph[str]:
     for link in result.manifest["topology"]["links"]:
         a, b = link["ends"]
         assumed = any(name.endswith((f" {a} - {b}", f" {b} - {a}")) for name in guessed)
+        assumed = assumed or any(result.manifest["routers"].get(end, {}).get("clients") in groups for end in (a, b))
         graph.add_edge(a, b, **link, assumed=assumed)
     return graph
 

@@ -28,6 +28,7 @@ from ...hardware.readings.primitives import Primitives, from_readings
 from ...hardware.readings.show import Finding, read_show
 from ...hardware.readings.tables import RateRow, ThroughputRow, read_rates, read_throughput
 from ...models.errors import InputError, unknown_name
+from ...models.ikev2.children import suite_of
 from ...models.values import Ledger, Value
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ def responder_operations(row: RateRow, implementation: str) -> list[Operation]:
     from ...models.certificate_length import STRONGSWAN_FRAME, estimated_der_bytes
     from ...models.ikev2.identity import Identity
     from ...models.implementation import Implementation, load_implementation
-    from ..exchange_plan import AUTHENTICATIONS, End, Plan
+    from ..exchange_authentication import AUTHENTICATIONS
+    from ..exchange_plan import End, Plan
     from ..exchange_scenarios import SCENARIOS, SETUP, converse, prepare
 
     if row.scenario not in SCENARIOS:
@@ -225,17 +227,19 @@ def rate_observations(rows: Sequence[RateRow], implementation: str) -> list[Obse
 
 def throughput_observation(row: ThroughputRow) -> Observation:
     """Return the observation of one row: the rate that the busiest station of the box can serve, in one direction."""
-    from ...simulate.packet_path import LinkSpec, Servers, saturation_pps, tunnel_path
+    from ...simulate.packet_path import LinkSpec, Servers, saturation_pps
+    from ...simulate.tunnel_stations import tunnel_path
 
     mode: Mode = "tunnel" if row.mode == "tunnel" else "transport"
     link = LinkSpec(delay_s=0.0, rate_bps=LINK_BPS)
+    suite = suite_of(row.esp)
 
     def predict(cost: CostModel) -> float:
         path = tunnel_path(
             cost,
             cost,
-            encryption=row.esp.encryption,
-            integrity=row.esp.integrity,
+            encryption=suite.encryption,
+            integrity=suite.integrity,
             link=link,
             mode=mode,
             gre_bytes=GRE_BYTES if row.mode == "gre" else 0,

@@ -30,7 +30,8 @@ from ...models.ikev2.operations import CheckCertificate, Operation, Sign, Verify
 from ...models.implementation import Implementation, load_implementation
 from ...models.notation import parse_esp, parse_ike
 from ...models.values import Ledger
-from ...simulate.packet_path import LinkSpec, Policer, Shaper, saturation_pps, tunnel_path
+from ...simulate.packet_path import LinkSpec, Policer, Shaper, saturation_pps
+from ...simulate.tunnel_stations import tunnel_path
 from ..exchange import implementation_for
 from ..exchange_plan import End, Plan
 from ..exchange_scenarios import SETUP, converse
@@ -133,7 +134,7 @@ def authentication(name: str) -> dict[str, list[Operation]]:
     The certificate is signed by a CA with a key of the same kind; an implementation may keep the result of that check.
     """
     if name == "psk":
-        proof = work.psk_auth(PRF, SIGNED_BYTES, ID_BYTES)
+        proof = list(work.psk_auth(PRF, SIGNED_BYTES, ID_BYTES))
         return {"sign_s": proof, "verify_s": proof, "certificate_s": []}
     digest = work.signed_digest(PRF, SIGNED_BYTES, ID_BYTES, name)
     return {

@@ -1,18 +1,21 @@
-"""The exchanges of IKEv1 with pre-shared keys, as messages with sizes and operations (RFC 2409 5.4, 5.5, 5.7).
+"""The exchanges of IKEv1 as messages with sizes and operations (RFC 2409 5.1, 5.4, 5.5, 5.7).
 
 Main mode (6 messages), aggressive mode (3), quick mode (3), deletion, and dead peer detection (RFC 3706). Each end does
-its public-key work before it answers, as the recorded implementation does.
+its public-key work before it answers, as the recorded implementation does. Pre-shared keys or RSA signatures; behind a
+NAT both ends move to port 4500 with the fifth message of main mode, the third of aggressive mode (RFC 3947 4).
 
-What this leaves out: losses and retransmission, NAT traversal beyond its detection, certificates, collisions,
-negotiations that fail: the responder takes the first suite that is offered.
+What this leaves out: losses, collisions, authentication by encrypted nonces, negotiations that fail: the responder
+takes the first suite that is offered.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..algorithms import SIGNATURES
 from ..errors import InputError
 from ..ikev2.identity import Identity
+from ..ikev2.operations import CheckCertificate, Sign, Verify
 from ..ikev2.proposals import EspSuite
 from . import payloads as p
 from . import work
@@ -23,8 +26,20 @@ from .work import Operations
 #: Exchange types (RFC 2408 3.1, RFC 2409 appendix A).
 MAIN, AGGRESSIVE, INFORMATIONAL, QUICK = 2, 4, 5, 32
 NAMES = {MAIN: "MAIN_MODE", AGGRESSIVE: "AGGRESSIVE", INFORMATIONAL: "INFORMATIONAL_V1", QUICK: "QUICK_MODE"}
+#: How an end announces that it can put pieces together.
+CUTS = "VID:FRAGMENTATION"
 #: Lifetime of an IPsec SA that nobody names (RFC 2407 4.5). [s]
 DEFAULT_LIFETIME_S = 28800
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """RSA certificates of both ends: ``algorithm`` as ``rsa2048``, DER lengths in bytes, CAs that both ask for."""
+
+    algorithm: str
+    initiator_bytes: int
+    responder_bytes: int
+    authorities: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +47,8 @@ class Peers:
     """What both ends agree on.
 
     ``ike``, ``esp``: offered suites, the first one is taken. ``traffic_id_bytes``: data of each ID of quick mode, 8 for
-    a subnet, 4 for an address (RFC 2407 4.6.2).
+    a subnet, 4 for an address (RFC 2407 4.6.2). ``certificates``: None: pre-shared keys. ``nat``: a NAT is between
+    them, or one end says so. ``transport``: the mode of the ESP SAs. ``cuts``: they announce fragmentation.
     """
 
     initiator: Identity
@@ -40,7 +56,11 @@ class Peers:
     ike: tuple[IkeSuite, ...]
     esp: tuple[EspSuite, ...]
     implementation: ImplementationV1
-    traffic_id_bytes: int = p.SUBNET_BYTES
+    traffic_id_bytes: int | tuple[int, int] = p.SUBNET_BYTES
+    certificates: Certificates | None = None
+    nat: bool = False
+    transport: bool = False
+    cuts: bool = True
 
     def __post_init__(self) -> None:
         if not self.ike or not self.esp:
@@ -77,14 +97,47 @@ class Peers:
         covered = self.sa(initiator=True).size + self.identity(initiator=initiator).size - 2 * p.GENERIC_HEADER_BYTES
         return work.phase_1_hash(self.suite, covered)
 
+    def proof(self, *, initiator: bool) -> Operations:
+        """Return how one end makes its proof: a hash, and its signature with certificates."""
+        made = self.hash_of(initiator=initiator)
+        return (*made, Sign(self.certificates.algorithm)) if self.certificates is not None else made
+
+    def check(self, *, initiator: bool) -> Operations:
+        """Return how the other end checks the proof of this one, and the certificate behind it."""
+        made = self.hash_of(initiator=initiator)
+        if self.certificates is None:
+            return made
+        algorithm = self.certificates.algorithm
+        return (CheckCertificate(), Verify(algorithm), *made, Verify(algorithm))
+
+    def traffic_ids(self) -> tuple[Payload, Payload]:
+        """Return what a quick mode protects: the initiator's side and the responder's."""
+        lengths = self.traffic_id_bytes
+        first, second = (lengths, lengths) if isinstance(lengths, int) else lengths
+        return p.identification(first), p.identification(second)
+
     def composed(self, message: str) -> tuple[Payload, ...]:
         """Return the payloads of one message of phase 1; an odd number at its end: the initiator's."""
         initiator = message[-1] in "135"
         tokens: tuple[str, ...] = getattr(self.implementation.profile.compositions, message)
-        return tuple(self._payload(token, initiator=initiator) for token in tokens)
+        carried = []
+        for token in tokens:
+            if token == "CERTREQ":
+                carried += self._requests()
+            elif not (token == "CERT" and self.certificates is None) and (self.cuts or token != CUTS):
+                carried.append(self._payload(token, initiator=initiator))
+        return tuple(carried)
+
+    def _requests(self) -> list[Payload]:
+        if self.certificates is None:
+            return []
+        return [
+            p.certificate_request(self.implementation.number("authority_name_bytes"))
+        ] * self.certificates.authorities
 
     def _payload(self, token: str, *, initiator: bool) -> Payload:
         kind, _, name = token.partition(":")
+        own = self.certificates
         match kind:
             case "SA":
                 return self.sa(initiator=initiator)
@@ -94,6 +147,10 @@ class Peers:
                 return p.nonce(self.nonce_bytes)
             case "ID":
                 return self.identity(initiator=initiator)
+            case "CERT" if own is not None:
+                return p.certificate(own.initiator_bytes if initiator else own.responder_bytes)
+            case "HASH" if own is not None:
+                return p.signature(SIGNATURES[own.algorithm].signature_bytes)
             case "HASH":
                 return p.hash_payload(self.suite)
             case "NAT-D":
@@ -121,7 +178,11 @@ class Peers:
             whole = self.implementation.profile.pads_whole_block
             size = p.padded_bytes(p.inner_bytes(carried), self.suite.block_bytes, whole_block=whole)
             sending, receiving = work.protect(self.suite, size), work.unprotect(self.suite, size)
-        return MessageV1(NAMES[exchange], exchange, initiator, carried, size, (*before, *sending), (*receiving, *after))
+        # Phase 1 is encrypted from the message on with which it moves to port 4500.
+        floated = self.nat and encrypted
+        return MessageV1(
+            NAMES[exchange], exchange, initiator, carried, size, (*before, *sending), (*receiving, *after), floated
+        )
 
 
 def main_mode(peers: Peers) -> list[MessageV1]:
@@ -129,14 +190,15 @@ def main_mode(peers: Peers) -> list[MessageV1]:
     suite = peers.suite
     nat = work.nat_detection(suite)
     keys = (*work.shared(suite.group), *work.phase_1_keys(suite, peers.nonces_bytes))
-    hash_i, hash_r = peers.hash_of(initiator=True), peers.hash_of(initiator=False)
+    made_i, made_r = (peers.proof(initiator=end) for end in (True, False))
+    checked_i, checked_r = (peers.check(initiator=end) for end in (True, False))
     effects: tuple[Operations, ...] = (
         (),
         (*work.keygen(suite.group), *nat),
         (*nat, *work.keygen(suite.group), *nat, *keys),
-        (*nat, *keys, *hash_i),
-        (*hash_i, *hash_r),
-        hash_r,
+        (*nat, *keys, *made_i),
+        (*checked_i, *made_r),
+        checked_r,
     )
     return [
         peers.message(MAIN, peers.composed(f"main_{n}"), initiator=n % 2 == 1, encrypted=n > 4, after=effects[n - 1])
@@ -149,11 +211,12 @@ def aggressive_mode(peers: Peers) -> list[MessageV1]:
     suite = peers.suite
     nat = work.nat_detection(suite)
     keys = (*work.shared(suite.group), *work.phase_1_keys(suite, peers.nonces_bytes))
-    hash_i, hash_r = peers.hash_of(initiator=True), peers.hash_of(initiator=False)
+    made_i, made_r = (peers.proof(initiator=end) for end in (True, False))
+    checked_i, checked_r = (peers.check(initiator=end) for end in (True, False))
     effects: tuple[Operations, ...] = (
-        (*work.keygen(suite.group), *keys, *nat, *hash_r),
-        (*nat, *keys, *hash_r, *hash_i, *nat),
-        (*hash_i, *nat),
+        (*work.keygen(suite.group), *keys, *nat, *made_r),
+        (*nat, *keys, *checked_r, *made_i, *nat),
+        (*checked_i, *nat),
     )
     return [
         peers.message(
@@ -181,7 +244,9 @@ def quick_mode(peers: Peers) -> list[MessageV1]:
     rest = (
         p.nonce(peers.nonce_bytes),
         *exchange,
-        *(p.identification(peers.traffic_id_bytes),) * 2,
+        *peers.traffic_ids(),
+        # In transport mode the checksums of TCP and UDP need the addresses in front of the NAT.
+        *(p.original_address(),) * (2 if peers.nat and peers.transport else 0),
     )
     first = (hashed, p.esp_sa(peers.esp, life_s, life_kilobytes), *rest)
     second = (hashed, p.esp_sa(peers.esp[:1], answered_s, life_kilobytes), *rest)

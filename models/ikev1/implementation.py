@@ -23,6 +23,7 @@ class _Strict(BaseModel):
 class Compositions(_Strict):
     """Payloads of each message of phase 1, in order. Tokens: ``SA KE NONCE ID HASH NAT-D``, ``VID:name``, ``N:name``.
 
+    ``CERT`` and ``CERTREQ`` are sent with certificates only, and ``HASH`` is then a signature (RFC 2409 5.1).
     Quick mode and informational exchanges leave nothing to choose (RFC 2409 5.5, 5.7).
     """
 
@@ -38,12 +39,20 @@ class Compositions(_Strict):
 
 
 class Numbers(_Strict):
-    """Lengths in bytes and lifetimes in seconds and kilobytes; a Child SA lifetime of None is not named."""
+    """Lengths in bytes, times in seconds, kilobytes; a Child SA lifetime of None is not named.
+
+    ``fragment_ip_bytes``: longest IP packet that is sent whole; None: messages are never cut.
+    """
 
     nonce_bytes: Value
     ike_lifetime_s: Value
     child_lifetime_s: Value | None = None
     child_lifetime_kilobytes: Value | None = None
+    authority_name_bytes: Value
+    fragment_ip_bytes: Value | None = None
+    retransmit_first_s: Value
+    retransmit_factor: Value
+    retransmit_tries: Value
 
 
 class ProfileV1(_Strict):
@@ -78,6 +87,13 @@ class ImplementationV1:
         """Return one of `Numbers`, None when the implementation does not name it."""
         value: Value | None = getattr(self.profile.values, name)
         return None if value is None else round(self._ledger.read(f"{self.name} IKEv1", name, value))
+
+    def timeouts_s(self) -> tuple[float, ...]:
+        """Return the wait after each time that a message is sent; when the last one ends the peer is given up. [s]"""
+        values = self.profile.values
+        names = ("retransmit_first_s", "retransmit_factor", "retransmit_tries")
+        first, factor, tries = (self._ledger.read(f"{self.name} IKEv1", n, getattr(values, n)) for n in names)
+        return tuple(first * factor**i for i in range(round(tries) + 1))
 
     def vendor_id_bytes(self, name: str) -> int:
         """Return the length of a vendor ID's data. [bytes]"""

@@ -4,8 +4,8 @@ Sizes include the generic header of 4 bytes. A data attribute takes 4 bytes when
 RFC 2408 3.3), else 8 (a value of 32 bits). Encryption covers everything behind the ISAKMP header and adds padding to
 the cipher's block alone: IKEv1 has neither an explicit IV nor a check value (RFC 2409 5; appendix B).
 
-What this leaves out: certificates and signatures, public-key encryption modes, XAUTH and mode config, IPComp, NAT-OA,
-AEAD ciphers for IKE itself, which IKEv1 lacks.
+What this leaves out: public-key encryption modes, XAUTH and mode config, IPComp, AEAD ciphers for IKE itself, which
+IKEv1 lacks.
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ ESP_SPI_BYTES = 4
 COOKIES_BYTES = 16
 #: Sequence number of R-U-THERE (RFC 3706 5.3). [bytes]
 DPD_SEQUENCE_BYTES = 4
+#: Encoding of a certificate, or its kind in a request (RFC 2408 3.9, 3.10). [bytes]
+CERTIFICATE_ENCODING_BYTES = 1
+#: Generic header, ID, number and flags of a piece of a message (Cisco's IKEv1 fragmentation). [bytes]
+FRAGMENT_HEADER_BYTES = 8
+#: Least content of a piece, where a limit leaves less. Ours. [bytes]
+MIN_FRAGMENT_BYTES = 64
+NON_ESP_MARKER_BYTES = 4
 #: An IPv4 address, and an address with its mask (RFC 2407 4.6.2). [bytes]
 ADDRESS_BYTES, SUBNET_BYTES = 4, 8
 
@@ -103,7 +110,8 @@ class MessageV1:
     """One IKEv1 message and what it costs both ends.
 
     ``protected_bytes``: length of the encrypted part, 0 when it goes in the clear. ``sender``: protecting and sending
-    it; ``receiver``: everything that its arrival sets off up to the next message.
+    it; ``receiver``: everything that its arrival sets off up to the next message. ``floated``: it travels on port 4500
+    (RFC 3947 4).
     """
 
     exchange: str
@@ -113,6 +121,7 @@ class MessageV1:
     protected_bytes: int
     sender: tuple[Operation, ...]
     receiver: tuple[Operation, ...]
+    floated: bool = False
 
     @property
     def ike_bytes(self) -> int:
@@ -121,13 +130,30 @@ class MessageV1:
 
     @property
     def udp_len(self) -> int:
-        """UDP payload on port 500. [bytes]"""
-        return self.ike_bytes
+        """UDP payload: on port 4500 a non-ESP marker stands in front. [bytes]"""
+        return self.ike_bytes + self.marker_bytes
+
+    @property
+    def marker_bytes(self) -> int:
+        """The non-ESP marker (RFC 3948 2.2), 0 on port 500. [bytes]"""
+        return NON_ESP_MARKER_BYTES if self.floated else 0
 
     @property
     def ip_len(self) -> int:
         """The IPv4 packet. [bytes]"""
         return self.udp_len + UDP_HEADER_BYTES + IPV4_HEADER_BYTES
+
+    def pieces(self, limit_bytes: int | None) -> tuple[int, ...]:
+        """Return the ISAKMP length of each piece where the packet is longer than ``limit_bytes``, else nothing. [bytes]
+
+        The whole message, encrypted as it is, is cut: pieces are neither encrypted nor checked by themselves.
+        """
+        if limit_bytes is None or self.ip_len <= limit_bytes:
+            return ()
+        header = ISAKMP_HEADER_BYTES + FRAGMENT_HEADER_BYTES
+        room = limit_bytes - IPV4_HEADER_BYTES - UDP_HEADER_BYTES - self.marker_bytes - header
+        full, rest = divmod(self.ike_bytes, max(room, MIN_FRAGMENT_BYTES))
+        return tuple(header + n for n in [max(room, MIN_FRAGMENT_BYTES)] * full + ([rest] if rest else []))
 
     def payload_text(self) -> str:
         """Return the payloads with their sizes, inside ``ENC(n){...}`` when encrypted."""
@@ -203,6 +229,26 @@ def identification(data_bytes: int) -> Payload:
 def hash_payload(suite: IkeSuite) -> Payload:
     """Return a HASH payload (RFC 2408 3.11)."""
     return Payload("HASH", GENERIC_HEADER_BYTES + suite.hash_bytes)
+
+
+def signature(n_bytes: int) -> Payload:
+    """Return a SIG payload (RFC 2408 3.12)."""
+    return Payload("SIG", GENERIC_HEADER_BYTES + n_bytes)
+
+
+def certificate(der_bytes: int) -> Payload:
+    """Return a CERT payload with one certificate (RFC 2408 3.9)."""
+    return Payload("CERT", GENERIC_HEADER_BYTES + CERTIFICATE_ENCODING_BYTES + der_bytes)
+
+
+def certificate_request(name_bytes: int) -> Payload:
+    """Return a CERTREQ payload for one CA, whose name is DER: one payload each, unlike IKEv2 (RFC 2408 3.10)."""
+    return Payload("CERTREQ", GENERIC_HEADER_BYTES + CERTIFICATE_ENCODING_BYTES + name_bytes)
+
+
+def original_address() -> Payload:
+    """Return a NAT-OA payload with an IPv4 address: ID type, reserved, address (RFC 3947 5.2)."""
+    return Payload("NAT-OA", GENERIC_HEADER_BYTES + 4 + ADDRESS_BYTES)
 
 
 def nat_detection(suite: IkeSuite) -> Payload:

@@ -3,19 +3,20 @@
 Sources: RFC 7296 sections 1.2, 2.15 and 2.16, RFC 7427 (digital signatures), RFC 4754 (ECDSA without it), RFC 4945
 section 3.1 (the identity is that of the certificate), RFC 9242 section 3.3.2 (IKE_INTERMEDIATE is signed too).
 
-What this leaves out: revocation, validity periods, which hash algorithms the peer announced.
+What this leaves out: which hash algorithms the peer announced. Dates and revocation: `revocation`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..algorithms import PRFS, SIGNATURES
 from ..implementation import Condition
 from ..secret import Secret
-from . import children, fragmentation, work
+from . import authorisation, children, fragmentation, ppk, work
 from .compose import Supplied
 from .events import Refusal
 from .identity import Identity
@@ -28,8 +29,9 @@ from .payloads import (
     AuthPayload,
     CertPayload,
     CertReqPayload,
+    NotifyPayload,
 )
-from .policy import Certificate, Credential, IkeProfile, KeyEntry
+from .policy import Credential, IkeProfile, KeyEntry, chain_is_trusted
 from .sa import Cause, IkeSa
 from .states import Trigger
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
 
 
-def init_conditions(ep: Endpoint, *, intermediate: bool) -> frozenset[Condition]:
+def init_conditions(ep: Endpoint, *, intermediate: bool, ppk: bool = False) -> frozenset[Condition]:
     """Return the conditions under which optional payloads of IKE_SA_INIT are sent."""
     conditions: set[Condition] = set()
     if fragmentation.announces(ep):
@@ -48,12 +50,20 @@ def init_conditions(ep: Endpoint, *, intermediate: bool) -> frozenset[Condition]
         conditions.add("redirect")
     if intermediate:
         conditions.add("intermediate")
+    if ppk:
+        conditions.add("ppk")
     return frozenset(conditions)
 
 
 def certificate_request(ep: Endpoint) -> CertReqPayload | None:
     """Return the payload that names the CAs this end trusts, if any (RFC 7296 3.7)."""
     return CertReqPayload(ep.policy.trusted) if ep.policy.trusted else None
+
+
+def request_window(ep: Endpoint) -> dict[str, Supplied]:
+    """Return N(SET_WINDOW_SIZE) by token, where the configuration sets the window."""
+    window = ep.policy.request_window
+    return {} if window is None else {"N:SET_WINDOW_SIZE": NotifyPayload("SET_WINDOW_SIZE", 4, value=window)}
 
 
 def certificates(profile: IkeProfile) -> Supplied:
@@ -63,15 +73,19 @@ def certificates(profile: IkeProfile) -> Supplied:
     return tuple(CertPayload(certificate) for certificate in _credential(profile).chain)
 
 
+#: What stands for the signed octets: the signer's role, the SPIs and the nonces of both ends.
+_SIGNED = Struct("!?4Q")
+
+
 # -- AUTH of this end ------------------------------------------------------------------------------------------
 
 
-def make_operations(sa: IkeSa, profile: IkeProfile) -> list[Operation]:
+def make_operations(sa: IkeSa, profile: IkeProfile) -> Sequence[Operation]:
     """Return the work for this end's own AUTH: a signature, or PRF calls with the pre-shared key."""
     if profile.authentication.local != "certificate":
         return shared_key_operations(sa, profile.local_identity, mine=True)
     algorithm = _credential(profile).chain[0].algorithm
-    prf, signed = _signed(sa, mine=True)
+    prf, signed = signed_octets(sa, mine=True)
     return [*work.signed_digest(prf, signed, _id_bytes(profile.local_identity), algorithm), Sign(algorithm)]
 
 
@@ -86,10 +100,10 @@ def make(sa: IkeSa, profile: IkeProfile, key: KeyEntry | None) -> AuthPayload:
     return AuthPayload(n_bytes, bind(credential.private_key, sa, profile.local_identity, mine=True), method)
 
 
-def shared_key_operations(sa: IkeSa, identity: Identity, *, mine: bool) -> list[Operation]:
+def shared_key_operations(sa: IkeSa, identity: Identity, *, mine: bool) -> work.Operations:
     """Return the work for an AUTH by a shared key, made (``mine``) or checked."""
-    prf, signed = _signed(sa, mine=mine)
-    return work.psk_auth(prf, signed, _id_bytes(identity))
+    prf, signed = signed_octets(sa, mine=mine)
+    return work.psk_auth(prf, signed, 4 + identity.data_bytes())
 
 
 def shared_key_auth(sa: IkeSa, secret: Secret, identity: Identity) -> AuthPayload:
@@ -105,7 +119,9 @@ def bind(secret: Secret, sa: IkeSa, identity: Identity, *, mine: bool) -> bytes:
     """
     by_initiator = sa.initiator == mine
     nonces = (sa.nonce_local, sa.nonce_remote) if sa.initiator else (sa.nonce_remote, sa.nonce_local)
-    return secret.proof(by_initiator, sa.spi_i, sa.spi_r, *nonces, identity)
+    # SK_p enters AUTH, and a PPK enters SK_p (RFC 8784 3).
+    mixed = b"" if sa.ppk is None else sa.ppk.key.proof("PPK")
+    return secret.proof_over(_SIGNED.pack(by_initiator, *sa.spis, *nonces) + mixed + str(identity).encode())
 
 
 # -- AUTH of the peer ------------------------------------------------------------------------------------------
@@ -123,7 +139,7 @@ def check(
     ep: Endpoint, sa: IkeSa, profile: IkeProfile, key: KeyEntry | None, message: Message, peer: Identity
 ) -> Verdict:
     """Judge the peer's AUTH by the methods that the profile allows."""
-    auth = message.find(AuthPayload)
+    auth = ppk.auth_of(sa, message) if sa.ppk_agreed else message.find(AuthPayload)
     method = "pre-share" if auth is not None and auth.method == SHARED_KEY_MIC else "certificate"
     if auth is None or method not in profile.authentication.remote:
         return Verdict([], refusal(sa, "authentication method not accepted", peer, profile.name))
@@ -131,7 +147,7 @@ def check(
         return _check_signature(ep, sa, auth, message, peer)
     if key is None or key.remote_key is None:
         return Verdict([], refusal(sa, "no key for the peer", peer, profile.name))
-    verdict = Verdict(shared_key_operations(sa, peer, mine=False))
+    verdict = Verdict(list(shared_key_operations(sa, peer, mine=False)))
     if auth.proof != bind(key.remote_key, sa, peer, mine=False):
         verdict.refusal = refusal(sa, "wrong key", peer, key.remote_origin)
     return verdict
@@ -145,7 +161,7 @@ def refusal(sa: IkeSa, cause: Cause, peer: Identity, *own: str) -> Refusal:
 def _check_signature(ep: Endpoint, sa: IkeSa, auth: AuthPayload, message: Message, peer: Identity) -> Verdict:
     chain = [p.certificate for p in message.all(CertPayload)]
     verdict = Verdict([CheckCertificate()])
-    if not chain or not _trusted(chain, ep.policy.trusted):
+    if not chain or not chain_is_trusted(chain, ep.policy.trusted):
         verdict.refusal = refusal(sa, "certificate not trusted", peer, *ep.policy.trusted)
         return verdict
     if not ep.implementation.profile.caches_issuer_check:
@@ -154,17 +170,13 @@ def _check_signature(ep: Endpoint, sa: IkeSa, auth: AuthPayload, message: Messag
         verdict.refusal = refusal(sa, "certificate of another identity", peer, str(chain[0].subject))
         return verdict
     algorithm = chain[0].algorithm
-    prf, signed = _signed(sa, mine=False)
+    prf, signed = signed_octets(sa, mine=False)
     verdict.operations += [*work.signed_digest(prf, signed, _id_bytes(peer), algorithm), Verify(algorithm)]
     if auth.proof != bind(chain[0].key, sa, peer, mine=False):
         verdict.refusal = refusal(sa, "wrong signature", peer)
+    else:
+        sa.peer_chain = tuple(chain)
     return verdict
-
-
-def _trusted(chain: list[Certificate], authorities: tuple[str, ...]) -> bool:
-    """Return whether every certificate is signed by the next one and the last one by a CA that is trusted."""
-    linked = all(below.issuer == above.subject.value for below, above in pairwise(chain))
-    return linked and chain[-1].issuer in authorities
 
 
 # -- Details ---------------------------------------------------------------------------------------------------
@@ -192,7 +204,7 @@ def _signature_form(sa: IkeSa, algorithm: str) -> tuple[int, int]:
     return DIGITAL_SIGNATURE, 1 + signature.algorithm_identifier_bytes + signature.signature_bytes
 
 
-def _signed(sa: IkeSa, *, mine: bool) -> tuple[str, int]:
+def signed_octets(sa: IkeSa, *, mine: bool) -> tuple[str, int]:
     """Return the PRF and the length of the signed octets: a whole message, the other's nonce, MACedID. [bytes]"""
     assert sa.suite is not None and sa.init_request is not None and sa.init_response is not None
     message = sa.init_request if sa.initiator == mine else sa.init_response
@@ -212,5 +224,12 @@ def establish(ep: Endpoint, sa: IkeSa, now: int) -> None:
     """Both ends are authenticated: start the timers of the IKE SA."""
     sa.move(Trigger.AUTHENTICATE)
     ep.authenticated(sa)
+    if sa.resumed is not None:
+        # What is resumed is over, and its peer knows that (RFC 5723 4.3.4).
+        old = ep.sas.get(sa.resumed.local_spi)
+        if old is not None:
+            ep.close(old, Refusal("peer started afresh"), now)
     children.start_ike_timers(ep, sa, now)
     ep.tell("ike_established", sa, now)
+    if sa.accounting is not None:
+        authorisation.start_accounting(ep, sa)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from ..implementation import Condition, Implementation, Part
 from .payloads import NotifyPayload, Payload, VendorIdPayload
@@ -41,23 +42,39 @@ def compose(
     """Return the payloads of one message.
 
     ``supplied`` holds the payloads of the exchange by token; a None there leaves the token out, a tuple is several
-    payloads. A part with a
-    condition is sent only when ``conditions`` holds it.
+    payloads. A part with a condition is sent only when ``conditions`` holds it. Raises KeyError for a token that is
+    neither supplied nor static.
     """
     payloads: list[Payload] = []
+    for piece in _template(tuple(parts), implementation, conditions, tuple(supplied)):
+        payload = supplied[piece] if isinstance(piece, str) else piece
+        if isinstance(payload, tuple):
+            payloads += payload
+        elif payload is not None:
+            payloads.append(payload)
+    return tuple(payloads)
+
+
+@lru_cache(maxsize=1024)
+def _template(
+    parts: tuple[Part | str, ...],
+    implementation: Implementation,
+    conditions: frozenset[Condition],
+    supplied: tuple[str, ...],
+) -> tuple[str | tuple[Payload, ...], ...]:
+    """Return what is sent: tokens that are supplied, and runs of static payloads, which all messages share."""
+    template: list[str | tuple[Payload, ...]] = []
+    run: tuple[Payload, ...] = ()
     for part in parts:
-        token = part if isinstance(part, str) else part.payload
-        if not isinstance(part, str) and part.when is not None and part.when not in conditions:
+        token, when = (part, None) if isinstance(part, str) else part
+        if when is not None and when not in conditions:
             continue
         if token in supplied:
-            payload = supplied[token]
-            if isinstance(payload, tuple):
-                payloads += payload
-            elif payload is not None:
-                payloads.append(payload)
+            template += [run, token] if run else [token]
+            run = ()
         else:
-            payloads.append(static_payload(token, implementation))
-    return tuple(payloads)
+            run += (static_payload(token, implementation),)
+    return (*template, run) if run else tuple(template)
 
 
 #: What an IKE_AUTH message has for its Child SA alone.

@@ -11,6 +11,7 @@ from .sa import Cause, ChildSa, IkeSa
 
 EventKind = Literal[
     "attempt",
+    "attempt_waits",
     "attempt_failed",
     "refused",
     "rejected_by_admission",
@@ -26,6 +27,11 @@ EventKind = Literal[
     "collision",
     "rekey_failed",
     "redirected",
+    "revocation_checked",
+    "route_installed",
+    "route_withdrawn",
+    "peer_moved",
+    "keepalive",
 ]
 
 

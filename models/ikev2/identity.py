@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
+from ipaddress import ip_address
+from typing import Literal, NamedTuple
+
+from ..addresses import IpNetwork
 
 IdKind = Literal["address", "fqdn", "email", "dn", "key-id"]
 
@@ -13,17 +15,16 @@ ATTRIBUTE_OID_BYTES = 5
 _OID_BYTES = {"E": 11, "EMAILADDRESS": 11, "DC": 12, "UID": 12}
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What a peer calls itself."""
 
     kind: IdKind
     value: str
 
     def data_bytes(self) -> int:
-        """Return the length of the identification data: 4 for an IPv4 address, DER for a distinguished name."""
+        """Return the length of the identification data: that of an address, DER for a distinguished name."""
         if self.kind == "address":
-            return 4
+            return 16 if ":" in self.value else 4
         if self.kind == "dn":
             return _der_bytes(sum(_attribute_bytes(part) for part in self.value.split(",")))
         return len(self.value.encode())
@@ -53,7 +54,7 @@ class IdentityMatch:
     kind: Literal["address", "fqdn", "email", "dn", "key-id", "any"]
     value: str
     domain: bool = False
-    network: IPv4Network | None = None
+    network: IpNetwork | None = None
 
     def matches(self, identity: Identity) -> bool:
         """Return whether this rule accepts ``identity``: the type must be equal, then the value."""
@@ -62,7 +63,7 @@ class IdentityMatch:
         if self.kind != identity.kind:
             return False
         if self.network is not None:
-            return IPv4Address(identity.value) in self.network
+            return ip_address(identity.value) in self.network
         # DNS names and mail domains do not distinguish case (RFC 4343).
         found, wanted = identity.value.lower(), self.value.lower()
         if not self.domain:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from . import mobike, redirect, rekey, work
+from . import configuration, mobike, redirect, rekey, volume, work
 from .events import Refusal
 from .message import Exchange, Message
-from .payloads import DeletePayload, Payload
+from .payloads import ConfigurationPayload, DeletePayload, Payload
 from .sa import Cause, ChildSa, ChildState, IkeSa, Task
 from .states import State, Trigger
 
@@ -17,9 +16,12 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
 
 
-def want_dpd(sa: IkeSa) -> None:
+def want_dpd(ep: Endpoint, sa: IkeSa, now: int) -> None:
     """Queue a probe, unless a request is on its way already: its answer proves the peer alive too (RFC 7296 2.4)."""
-    if sa.state is State.ESTABLISHED and sa.outstanding is None and not any(t.kind == "dpd" for t in sa.tasks):
+    dpd = sa.profile.dpd if sa.profile is not None else None
+    if dpd is not None and not dpd.periodic and not volume.probes_on_demand(ep, sa, now):
+        return
+    if sa.state is State.ESTABLISHED and not sa.outstanding and not any(t.kind == "dpd" for t in sa.tasks):
         sa.tasks.append(Task("dpd"))
 
 
@@ -31,12 +33,12 @@ def expire(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
     child = next((c for c in sa.children.values() if c.serial == key), None)
     if child is not None:
         ep.remove_child(sa, child, _cause_of_delete(sa, child, "lifetime ended"), now)
-        sa.tasks.append(Task("delete spi", cause="lifetime ended", spi=child.spi_in))
+        sa.tasks.append(Task("delete spi", cause="lifetime ended", spi=child.spi_in, protocol=child.suite.protocol))
         # Without it the tunnel is down; a new start from IKE_SA_INIT brings it back.
         sa.tasks.append(Task("delete ike", cause="lifetime ended", if_empty=True))
     elif key == 0 and sa.state in (State.ESTABLISHED, State.REKEYED):
         cause: Cause = "lifetime ended" if sa.state is State.ESTABLISHED else "replaced by a rekey"
-        if sa.outstanding is not None:
+        if sa.outstanding:
             ep.close(sa, Refusal(cause), now)
         else:
             sa.tasks.appendleft(Task("delete ike", cause=cause))
@@ -53,12 +55,12 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
     if kind == "delete child":
         if child is None or child.spi_in not in sa.children:
             return
-        payloads.append(DeletePayload((child.spi_in,)))
+        payloads.append(DeletePayload((child.spi_in,), child.suite.protocol))
         on_response = partial(_child_gone, ep, sa, child, task.cause)
     elif kind == "redirect" and task.address is not None:
         payloads.append(redirect.payload(task.address))
     elif kind == "delete spi":
-        payloads.append(DeletePayload((task.spi,)))
+        payloads.append(DeletePayload((task.spi,), task.protocol))
     elif kind == "delete ike":
         if sa.state not in (State.ESTABLISHED, State.REKEYED) or (task.if_empty and sa.in_use):
             return
@@ -121,28 +123,32 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     delete = next(iter(message.all(DeletePayload)), None)
     failed = message.notify("AUTHENTICATION_FAILED")
     holder = sa.rival_of or sa
-    doomed = [c for c in holder.children.values() if delete is not None and c.spi_out in delete.esp_spis]
+    doomed = [c for c in holder.children.values() if delete is not None and c.spi_out in delete.spis]
     # Both ends may delete the same pair at once: then neither names it in its response (RFC 7296 1.4.1).
     named = tuple(c.spi_in for c in doomed if c.state is not ChildState.DELETING)
-    answer: list[Payload] = [DeletePayload(named)] if named else []
+    answer: list[Payload] = [DeletePayload(named, doomed[0].suite.protocol)] if named else []
     updates = mobike.answer(ep, sa, message)
     answer += updates
+    acknowledged, routes = configuration.answer(sa, message.find(ConfigurationPayload))
+    answer += acknowledged
     redirected = message.notify(redirect.REDIRECT)
     operations = work.unprotect(sa, message)
     if updates:
         operations += work.nat_detection() * 2
+    operations += configuration.install_operations(routes)
     operations += work.protect(sa, sum(p.size for p in answer))
 
     def finish(t: int) -> None:
         ep.respond(sa, message, answer)
+        configuration.install(ep, sa, routes, t)
         if redirected is not None:
-            ep.tell("redirected", sa, t, detail=str(IPv4Address(redirected.value)))
+            redirect.leave(ep, sa, redirect.gateway_of(redirected), t)
         for child in doomed:
             if child.spi_in in holder.children:
                 ep.remove_child(holder, child, _cause_of_delete(holder, child, "deleted by the peer"), t)
         if failed is not None:
             ep.close(sa, Refusal("refused by the peer", "AUTHENTICATION_FAILED"), t)
-        elif delete is not None and not delete.esp_spis:
+        elif delete is not None and not delete.spis:
             rekey.concede_ike(ep, sa, t)
             ep.close(sa, Refusal(_cause_of_end(sa)), t)
 

@@ -7,28 +7,45 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..eap.peer import EapPeer
 from ..implementation import Condition, Part
-from . import authentication, children, configuration, eap, fragmentation, intermediate, mobike, nat, redirect, work
+from . import (
+    authentication,
+    children,
+    configuration,
+    eap,
+    fragmentation,
+    intermediate,
+    mobike,
+    multiple_authentication,
+    nat,
+    ppk,
+    redirect,
+    resumption,
+    revocation,
+    work,
+)
 from .authentication import establish, init_conditions
 from .compose import Supplied, compose, without_child
 from .events import Refusal
 from .identity import Identity
-from .message import Exchange, Message
+from .message import Exchange, Message, size_of
 from .operations import Operation
 from .payloads import (
     AuthPayload,
     ConfigurationPayload,
     EapPayload,
     IdPayload,
-    KePayload,
     NoncePayload,
     NotifyPayload,
     Payload,
     SaPayload,
-    TsPayload,
+    identification,
+    key_exchange,
     selectors_of,
+    traffic_selectors,
 )
-from .policy import EapAccount, IkeProfile, TunnelPolicy
+from .policy import EAP_METHODS, IkeProfile, TunnelPolicy
 from .proposals import EspProposal, IkeProposal, suite_of
 from .sa import IkeSa, Task
 from .states import State, Trigger
@@ -47,16 +64,22 @@ MAX_INIT_REPEATS = 4
 def start(ep: Endpoint, tunnel: TunnelPolicy, now: int) -> IkeSa:
     """Begin a first exchange with the peer of ``tunnel``; return the new SA."""
     sa = ep.new_sa(tunnel.local_address, tunnel.remote_address, initiator=True, now=now)
-    sa.tunnel, sa.interface = tunnel, tunnel.name
+    ep.directory.assign(sa, tunnel)
+    sa.interface = tunnel.name
     sa.profile = ep.policy.profile(tunnel.profile)
     sa.local_identity = sa.profile.local_identity
     nonce = ep.nonce(sa)
     sa.nonce_local, sa.nonce_local_bytes = nonce.value, nonce.n_bytes
     proposals = ep.policy.proposals_for(sa.local)
     sa.group = proposals[0].groups[0]
+    ep.outgoing.began(sa.serial)
     ep.tell("attempt", sa, now)
+    ticket = ep.tickets.usable(tunnel, now) if ep.resumption is not None else None
+    if ticket is not None:
+        resumption.begin(ep, sa, ticket, _send_init, _begin_auth)
+        return sa
     operations = [*work.key_exchange_initiator(sa.group), *work.nat_detection(), *work.SEND]
-    ep.begin(sa, sa.remote, operations, "IKE_SA_INIT request", lambda t: _send_init(ep, sa, t))
+    ep.begin(sa, sa.remote, operations, "IKE_SA_INIT request", partial(_send_init, ep, sa))
     return sa
 
 
@@ -64,11 +87,13 @@ def _send_init(ep: Endpoint, sa: IkeSa, now: int) -> None:
     proposals = ep.policy.proposals_for(sa.local)
     supplied: dict[str, Supplied] = {
         "SA": SaPayload(proposals, 0),
-        "KE": KePayload(sa.group),
+        "KE": key_exchange(sa.group),
         "Nonce": NoncePayload(sa.nonce_local, sa.nonce_local_bytes),
         **nat.payloads(ep, (sa.local, sa.local_port), (sa.remote, sa.remote_port)),
     }
-    conditions = init_conditions(ep, intermediate=any(p.additional for p in proposals))
+    conditions = init_conditions(
+        ep, intermediate=any(p.additional for p in proposals), ppk=ep.has_ppks and ppk.offered(sa)
+    )
     compositions = ep.implementation.profile.compositions
     payloads = (
         *compose(compositions.ike_sa_init_request, ep.implementation, supplied, conditions),
@@ -79,7 +104,7 @@ def _send_init(ep: Endpoint, sa: IkeSa, now: int) -> None:
     sa.move(Trigger.SEND_INIT if sa.state is State.IDLE else Trigger.REPEAT_INIT)
     sa.next_request_id = 0
     sa.init_request = ep.request(
-        sa, Exchange.IKE_SA_INIT, payloads, "init", lambda m: _receive_init_response(ep, sa, m), now
+        sa, Exchange.IKE_SA_INIT, payloads, "init", partial(_receive_init_response, ep, sa), now
     )
 
 
@@ -112,7 +137,7 @@ def _receive_init_response(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         if wrong_group is not None:
             sa.group = wrong_group.value
             operations = [*work.RECEIVE, *work.key_exchange_initiator(sa.group), *work.SEND]
-        ep.begin(sa, sa.remote, operations, "IKE_SA_INIT request again", lambda t: _send_init(ep, sa, t))
+        ep.begin(sa, sa.remote, operations, "IKE_SA_INIT request again", partial(_send_init, ep, sa))
         return
     if message.notify(redirect.REDIRECT) is not None:
         redirect.follow(ep, sa, message)
@@ -140,7 +165,25 @@ def _receive_init_response(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         refusal = Refusal("no key for the peer", own=(profile.name,))
         ep.begin(sa, sa.remote, operations, "IKE_SA_INIT response", lambda t: ep.close(sa, refusal, t))
         return
+    missing = ppk.agree(sa) if ep.has_ppks else None
+    if missing is not None:
+        ep.begin(sa, sa.remote, operations, "IKE_SA_INIT response", partial(_give_up, ep, sa, missing))
+        return
+    if profile.authentication.then is not None:
+        lacking = multiple_authentication.lacking(sa)
+        if lacking is not None:
+            ep.begin(sa, sa.remote, operations, "IKE_SA_INIT response", partial(_give_up, ep, sa, lacking))
+            return
+    assert sa.tunnel is not None
+    if not children.passing(sa, sa.tunnel.child.proposals):
+        refusal = Refusal("AH cannot pass a NAT", own=tuple(map(str, sa.tunnel.child.proposals)))
+        ep.begin(sa, sa.remote, operations, "IKE_SA_INIT response", partial(_give_up, ep, sa, refusal))
+        return
     intermediate.go_on(ep, sa, operations, _begin_auth)
+
+
+def _give_up(ep: Endpoint, sa: IkeSa, refusal: Refusal, now: int) -> None:
+    ep.close(sa, refusal, now)
 
 
 def _refused(ep: Endpoint, sa: IkeSa, refusal: Refusal) -> None:
@@ -154,13 +197,28 @@ def _begin_auth(ep: Endpoint, sa: IkeSa, operations: list[Operation]) -> None:
     """Make AUTH and send the first request of IKE_AUTH; a client of EAP leaves AUTH out (RFC 7296 2.16)."""
     assert sa.profile is not None and sa.suite is not None
     auth: AuthPayload | None = None
-    if sa.profile.authentication.local != "eap-mschapv2":
-        operations = [*operations, *authentication.make_operations(sa, sa.profile)]
-        auth = authentication.make(sa, sa.profile, sa.key)
+    named: tuple[Payload, ...] = ()
+    making: Sequence[Operation]
+    if sa.resumed is not None:
+        auth, making = resumption.prove(sa)
+        operations = [*operations, *making]
+    elif sa.profile.authentication.local not in EAP_METHODS:
+        making = authentication.make_operations(sa, sa.profile)
+        if sa.ppk_agreed:
+            make = partial(authentication.make, sa, sa.profile, sa.key)
+            auth, named, making = ppk.prove(sa, make, making)
+        else:
+            auth = authentication.make(sa, sa.profile, sa.key)
+        operations = [*operations, *making]
     # The size of the request is known now: its protection is a part of this work.
-    inner = sum(p.size for p in _auth_payloads(ep, sa, auth, 0))
-    operations = [*operations, *work.protect(sa, inner)]
-    ep.begin(sa, sa.remote, operations, "IKE_AUTH request", lambda t: _send_auth(ep, sa, auth, t))
+    spi = ep.esp_spi(sa)
+    if ep.resumption is not None:
+        named = (*named, *resumption.wish(ep))
+    if sa.profile.authentication.then is not None and sa.resumed is None:
+        named = (*named, *multiple_authentication.announce())
+    payloads = (*_auth_payloads(ep, sa, auth, spi), *named)
+    operations = [*operations, *work.protect(sa, size_of(payloads))]
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH request", partial(_send_auth, ep, sa, payloads, spi))
 
 
 def _auth_payloads(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, spi: int) -> tuple[Payload, ...]:
@@ -180,17 +238,18 @@ def _auth_payloads(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, spi: int) 
     if expected is not None:
         conditions.add("expected_peer")
     # Certificates are asked for where one of the peer's is accepted (RFC 7296 3.7).
-    asks = "certificate" in profile.authentication.remote
+    asks = sa.resumed is None and "certificate" in profile.authentication.remote
     supplied: dict[str, Supplied] = {
-        "IDi": IdPayload("IDi", profile.local_identity),
-        "CERT": authentication.certificates(profile),
+        "IDi": identification("IDi", profile.local_identity),
+        "CERT": authentication.certificates(profile) if sa.resumed is None else None,
         "CERTREQ": authentication.certificate_request(ep) if asks else None,
-        "IDr": IdPayload("IDr", expected) if expected is not None else None,
+        "IDr": identification("IDr", expected) if expected is not None else None,
         "AUTH": auth,
         "CP": configuration_request,
-        "SA": SaPayload(tuple(p.without_groups() for p in tunnel.child.proposals), 4, spi),
-        "TSi": TsPayload("TSi", tunnel.child.local_selectors),
-        "TSr": TsPayload("TSr", tunnel.child.remote_selectors),
+        "SA": SaPayload(tunnel.child.first_proposals, 4, spi),
+        "TSi": traffic_selectors("TSi", tunnel.child.local_selectors),
+        "TSr": traffic_selectors("TSr", tunnel.child.remote_selectors),
+        **authentication.request_window(ep),
     }
     parts: Sequence[Part | str] = ep.implementation.profile.compositions.ike_auth_request
     if _is_childless(sa):
@@ -209,22 +268,18 @@ def _known_to(ep: Endpoint, sa: IkeSa, profile: IkeProfile) -> bool:
 
     The same peer is the one at this address, or the one that has the expected identity at another address.
     """
-    by_identity = ep.authenticated_with(profile.expected_identity())
-    by_address = (s for s in ep.sas.values() if s.remote == sa.remote)
-    return any(
-        s.state is State.ESTABLISHED and s.local_identity == profile.local_identity for s in (*by_identity, *by_address)
-    )
+    by_identity = ep.directory.authenticated_with(profile.expected_identity())
+    known = (*by_identity, *ep.directory.with_peer(sa.remote))
+    return any(s.state is State.ESTABLISHED and s.local_identity == profile.local_identity for s in known)
 
 
-def _send_auth(ep: Endpoint, sa: IkeSa, auth: AuthPayload | None, now: int) -> None:
+def _send_auth(ep: Endpoint, sa: IkeSa, payloads: tuple[Payload, ...], spi: int, now: int) -> None:
     sa.keys_ready = True
-    spi = ep.esp_spi(sa)
-    payloads = _auth_payloads(ep, sa, auth, spi)
     sa.move(Trigger.SEND_AUTH)
-    ep.request(sa, Exchange.IKE_AUTH, payloads, "auth", lambda m: _receive_auth_response(ep, sa, m, spi), now)
+    ep.request(sa, Exchange.IKE_AUTH, payloads, "auth", partial(_receive_auth_response, ep, sa, spi), now)
 
 
-def _receive_auth_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int) -> None:
+def _receive_auth_response(ep: Endpoint, sa: IkeSa, spi: int, message: Message) -> None:
     """Take the first response of IKE_AUTH: who is the responder, and does EAP follow?"""
     assert sa.profile is not None
     operations = work.unprotect(sa, message)
@@ -233,7 +288,15 @@ def _receive_auth_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int) 
         _refused_by_peer(ep, sa, message, operations)
         return
     peer = identity.identity
-    verdict = authentication.check(ep, sa, sa.profile, sa.key or sa.profile.key_for(peer, sa.remote), message, peer)
+    without = ppk.confirm(sa, message) if sa.ppk is not None else None
+    if without is not None:
+        _reject_responder(ep, sa, without, operations)
+        return
+    if sa.resumed is not None:
+        verdict = resumption.check(sa, message, peer)
+    else:
+        key = sa.key or sa.profile.key_for(peer, sa.remote)
+        verdict = authentication.check(ep, sa, sa.profile, key, message, peer)
     operations += verdict.operations
     rejection = verdict.refusal
     if not sa.profile.matches(peer):
@@ -241,15 +304,51 @@ def _receive_auth_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int) 
         rejection = Refusal("identity of the responder not accepted", identity=peer, own=own)
     if rejection is not None:
         _reject_responder(ep, sa, rejection, operations)
+    elif sa.peer_chain:
+        revocation.look(ep, sa, operations, partial(_go_on, ep, sa, message, spi, peer))
+    else:
+        _go_on(ep, sa, message, spi, peer, None, operations)
+
+
+def _go_on(
+    ep: Endpoint,
+    sa: IkeSa,
+    message: Message,
+    spi: int,
+    peer: Identity,
+    rejection: Refusal | None,
+    operations: list[Operation],
+) -> None:
+    """Answer EAP, or conclude, unless the responder's certificate is no good any more."""
+    assert sa.profile is not None
+    if rejection is not None:
+        _reject_responder(ep, sa, rejection, operations)
+        return
+    if sa.profile.authentication.then is not None and sa.resumed is None:
+        if message.find(SaPayload) is not None:
+            # It has passed over that another authentication follows, and holds this end for whom it says it is.
+            ignored = authentication.refusal(sa, "authentication method not accepted", peer)
+            _reject_responder(ep, sa, ignored, operations)
+        else:
+            multiple_authentication.begin(ep, sa, operations, partial(_receive_second, ep, sa, spi, peer))
         return
     account = sa.profile.authentication.account
     packet = message.find(EapPayload)
     if packet is not None and account is not None:
-        _answer_eap(ep, sa, account, peer, packet, operations, spi)
-    elif sa.profile.authentication.local == "eap-mschapv2":
+        _answer_eap(ep, sa, eap.client(ep, sa, account), peer, packet, operations, spi)
+    elif sa.resumed is None and sa.profile.authentication.local in EAP_METHODS:
         _reject_responder(ep, sa, authentication.refusal(sa, "authentication method not accepted", peer), operations)
     else:
         _conclude(ep, sa, peer, message, operations, spi)
+
+
+def _receive_second(ep: Endpoint, sa: IkeSa, spi: int, peer: Identity, message: Message) -> None:
+    """Take the answer to the second proof (RFC 4739): EAP goes on, or the responder concludes."""
+    operations = work.unprotect(sa, message)
+    if message.notify("AUTHENTICATION_FAILED") is not None:
+        _refused_by_peer(ep, sa, message, operations)
+    else:
+        _go_on(ep, sa, message, spi, peer, None, operations)
 
 
 def _refused_by_peer(ep: Endpoint, sa: IkeSa, message: Message, operations: list[Operation]) -> None:
@@ -261,16 +360,24 @@ def _refused_by_peer(ep: Endpoint, sa: IkeSa, message: Message, operations: list
 def _conclude(ep: Endpoint, sa: IkeSa, peer: Identity, message: Message, operations: list[Operation], spi: int) -> None:
     """The responder is authenticated: install the first Child SA, or note that it was refused."""
     sa.mobike = mobike.offered(ep) and message.notify(mobike.SUPPORTED) is not None
+    if ep.resumption is not None:
+        resumption.keep(ep, sa, message, peer)
     given = message.find(ConfigurationPayload)
-    sa.virtual_address = given.address if given is not None else None
+    if given is not None:
+        operations = [*operations, *configuration.take(sa, given)]
     assert sa.suite is not None and sa.tunnel is not None
+    redirected = message.notify(redirect.REDIRECT)
+    if redirected is not None:
+        gateway = redirect.gateway_of(redirected)
+        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _redirected(ep, sa, peer, gateway, t))
+        return
     error = message.error()
     if error is not None:
         refusal = Refusal(children.cause_of(error.type), error.type)
         ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _no_child(ep, sa, peer, refusal, spi, t))
         return
     if _is_childless(sa):
-        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _childless(ep, sa, peer, t))
+        ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: _childless(ep, sa, peer, given, t))
         return
     chosen = message.get(SaPayload)
     proposal = chosen.proposals[0]
@@ -279,23 +386,33 @@ def _conclude(ep: Endpoint, sa: IkeSa, peer: Identity, message: Message, operati
     nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
     operations += [*work.child_keys(sa.suite.prf, suite, nonces), *work.install()]
     # A responder that does not repeat USE_TRANSPORT_MODE wants tunnel mode (RFC 7296 1.3.1).
-    accepted = message.notify("USE_TRANSPORT_MODE") is not None
-    policy = sa.tunnel.child if accepted else replace(sa.tunnel.child, mode="tunnel")
+    policy = sa.tunnel.child
+    if policy.mode == "transport" and message.notify("USE_TRANSPORT_MODE") is None:
+        policy = replace(policy, mode="tunnel")
 
     def finish(t: int) -> None:
         sa.remote_identity = peer
         establish(ep, sa, t)
         selectors = (selectors_of(message.payloads, "TSi"), selectors_of(message.payloads, "TSr"))
         children.install(ep, sa, suite, policy, spi, chosen.spi, selectors, initiator=True, now=t)
+        configuration.settle(ep, sa, given, t)
 
     ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
 
 
-def _childless(ep: Endpoint, sa: IkeSa, peer: Identity, now: int) -> None:
+def _redirected(ep: Endpoint, sa: IkeSa, peer: Identity, gateway: redirect.Gateway, now: int) -> None:
+    """The responder is authenticated and sends this end to another gateway (RFC 5685 section 6)."""
+    sa.remote_identity = peer
+    establish(ep, sa, now)
+    redirect.leave(ep, sa, gateway, now)
+
+
+def _childless(ep: Endpoint, sa: IkeSa, peer: Identity, given: ConfigurationPayload | None, now: int) -> None:
     """The IKE SA is up without a Child SA: create it."""
     sa.remote_identity = peer
     establish(ep, sa, now)
     sa.tasks.append(Task("new child"))
+    configuration.settle(ep, sa, given, now)
 
 
 # -- EAP -------------------------------------------------------------------------------------------------------
@@ -304,43 +421,53 @@ def _childless(ep: Endpoint, sa: IkeSa, peer: Identity, now: int) -> None:
 def _answer_eap(
     ep: Endpoint,
     sa: IkeSa,
-    account: EapAccount,
+    client: EapPeer,
     peer: Identity,
     packet: EapPayload,
     operations: list[Operation],
     spi: int,
 ) -> None:
-    """Answer one EAP packet, or prove with the MSK who we are once EAP has succeeded (RFC 7296 2.16)."""
+    """Answer one EAP packet, or prove by its key who we are once EAP has succeeded (RFC 7296 2.16)."""
     assert sa.suite is not None and sa.profile is not None
     payload: Payload | None
-    if packet.kind == "success" and sa.msk is not None:
+    named: tuple[Payload, ...] = ()
+    if packet.packet.code == "success" and client.done:
+        sa.msk = eap.key_of(sa, client.msk)
         local = sa.profile.local_identity
-        operations = [*operations, *authentication.shared_key_operations(sa, local, mine=True)]
-        payload = authentication.shared_key_auth(sa, sa.msk, local)
+        making: Sequence[Operation] = authentication.shared_key_operations(sa, local, mine=True)
+        if sa.ppk_agreed:
+            make = partial(authentication.shared_key_auth, sa, sa.msk, local)
+            payload, named, making = ppk.prove(sa, make, making)
+        else:
+            payload = authentication.shared_key_auth(sa, sa.msk, local)
+        operations = [*operations, *making]
     else:
-        more, payload = eap.answer(ep, sa, account, packet)
+        more, answer = client.answer(packet.packet)
+        payload = EapPayload(answer) if answer is not None else None
         operations = [*operations, *more]
     if payload is None:
-        refusal = Refusal("refused by the peer" if packet.kind == "failure" else "wrong EAP password", identity=peer)
+        refusal = Refusal(client.cause or "refused by the peer", identity=peer)
         ep.begin(sa, sa.remote, operations, "IKE_AUTH response", lambda t: ep.close(sa, refusal, t))
         return
-    sent = payload
-    operations += work.protect(sa, sent.size)
+    sent = (payload, *named)
+    operations += work.protect(sa, sum(p.size for p in sent))
 
     def finish(now: int) -> None:
-        then = partial(_receive_eap, ep, sa, account, peer, spi)
-        ep.request(sa, Exchange.IKE_AUTH, [sent], "auth", then, now)
+        then = partial(_receive_eap, ep, sa, client, peer, spi)
+        ep.request(sa, Exchange.IKE_AUTH, sent, "auth", then, now)
 
     ep.begin(sa, sa.remote, operations, "IKE_AUTH request", finish)
 
 
-def _receive_eap(ep: Endpoint, sa: IkeSa, account: EapAccount, peer: Identity, spi: int, message: Message) -> None:
+def _receive_eap(ep: Endpoint, sa: IkeSa, client: EapPeer, peer: Identity, spi: int, message: Message) -> None:
     operations = work.unprotect(sa, message)
     packet, auth = message.find(EapPayload), message.find(AuthPayload)
     if packet is not None:
-        _answer_eap(ep, sa, account, peer, packet, operations, spi)
+        _answer_eap(ep, sa, client, peer, packet, operations, spi)
     elif auth is None or sa.msk is None:
         _refused_by_peer(ep, sa, message, operations)
+    elif sa.ppk is not None and (without := ppk.confirm(sa, message)) is not None:
+        _reject_responder(ep, sa, without, operations)
     else:
         operations += authentication.shared_key_operations(sa, peer, mine=False)
         if auth.proof == authentication.bind(sa.msk, sa, peer, mine=False):
@@ -376,5 +503,6 @@ def _no_child(ep: Endpoint, sa: IkeSa, peer: Identity, refusal: Refusal, spi: in
     establish(ep, sa, now)
     ep.tell("attempt_failed", sa, now, refusal=refusal)
     if ep.implementation.profile.deletes_ike_sa_without_child:
-        sa.tasks.append(Task("delete spi", cause=refusal.cause, spi=spi))
+        protocol = sa.tunnel.child.proposals[0].protocol if sa.tunnel is not None else "ESP"
+        sa.tasks.append(Task("delete spi", cause=refusal.cause, spi=spi, protocol=protocol))
         sa.tasks.append(Task("delete ike", cause=refusal.cause))

@@ -54,7 +54,7 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None and method is not None
     payload = response_payload(method)
     nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
-    operations = [] if sa.keys_ready else work.shared_secret(sa.suite, nonces)
+    operations: list[Operation] = [] if sa.keys_ready else list(work.shared_secret(sa.suite, nonces))
     operations += [*work.unprotect(sa, message), *work.additional_answer(method)]
     operations += _new_keys(sa, message.inner_bytes, payload.size)
     operations += work.protect(sa, payload.size)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import TypeVar
 
 from ..addresses import HEADER_BYTES, IpAddress
@@ -21,14 +22,22 @@ NAT_T_PORT = 4500
 
 P = TypeVar("P", bound=Payload)
 
+_size = attrgetter("size")
+
+
+def size_of(payloads: Iterable[Payload]) -> int:
+    """Return the sum of the payload sizes. [bytes]"""
+    return sum(map(_size, payloads))
+
 
 class Exchange(IntEnum):
-    """Exchange types (RFC 7296 3.1, RFC 9242 section 3, RFC 9370 section 2.2.4)."""
+    """Exchange types (RFC 7296 3.1, RFC 5723 section 7.1, RFC 9242 section 3, RFC 9370 section 2.2.4)."""
 
     IKE_SA_INIT = 34
     IKE_AUTH = 35
     CREATE_CHILD_SA = 36
     INFORMATIONAL = 37
+    IKE_SESSION_RESUME = 38
     IKE_INTERMEDIATE = 43
     IKE_FOLLOWUP_KE = 44
 
@@ -47,24 +56,27 @@ class Message:
     suite: Suite | None = None
     #: Sizes of the SKF payloads by which it travels (RFC 7383); empty: it goes whole. [bytes]
     fragments: tuple[int, ...] = ()
+    #: Sum of the payload sizes before protection. [bytes]
+    inner_bytes: int = field(init=False)
     #: The Length field of the IKE header when it goes whole. [bytes]
     ike_bytes: int = field(init=False)
+    #: The first payload of each class and the first notification of each type.
+    _first: dict[type[Payload], Payload] = field(init=False, repr=False, compare=False)
+    _notifications: dict[str, NotifyPayload] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        inner = self.inner_bytes
+        self.inner_bytes = inner = size_of(self.payloads)
         self.ike_bytes = IKE_HEADER_BYTES + (inner if self.suite is None else self.suite.protected_bytes(inner))
-
-    @property
-    def inner_bytes(self) -> int:
-        """Sum of the payload sizes before protection."""
-        return sum(p.size for p in self.payloads)
+        self._first = first = {}
+        self._notifications = notifications = {}
+        for payload in reversed(self.payloads):
+            first[type(payload)] = payload
+            if isinstance(payload, NotifyPayload):
+                notifications[payload.type] = payload
 
     def find(self, kind: type[P]) -> P | None:
         """Return the first payload of this type, or None."""
-        for payload in self.payloads:
-            if isinstance(payload, kind):
-                return payload
-        return None
+        return self._first.get(kind)  # type: ignore[return-value]  # it is of the class that it is kept by
 
     def all(self, kind: type[P]) -> Iterator[P]:
         """Yield every payload of this type."""
@@ -75,22 +87,19 @@ class Message:
 
         Raises LookupError when there is none: the sender broke the protocol.
         """
-        found = self.find(kind)
-        if found is None:
-            raise LookupError(f"{self.exchange.name} without {kind.__name__}")
-        return found
+        try:
+            return self._first[kind]  # type: ignore[return-value]  # as above
+        except KeyError:
+            raise LookupError(f"{self.exchange.name} without {kind.__name__}") from None
 
     def notify(self, notify_type: str) -> NotifyPayload | None:
         """Return the notification of this type, or None."""
-        for payload in self.payloads:
-            if isinstance(payload, NotifyPayload) and payload.type == notify_type:
-                return payload
-        return None
+        return self._notifications.get(notify_type)
 
     def error(self) -> NotifyPayload | None:
         """Return the first error notification (types below 16384, RFC 7296 3.10.1), or None."""
-        for payload in self.payloads:
-            if isinstance(payload, NotifyPayload) and NOTIFY_TYPES[payload.type] < STATUS_TYPES_FROM:
+        for payload in reversed(self._notifications.values()):
+            if NOTIFY_TYPES[payload.type] < STATUS_TYPES_FROM:
                 return payload
         return None
 

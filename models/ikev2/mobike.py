@@ -9,7 +9,7 @@ What this leaves out: responders with several addresses, trying pairs of address
 from __future__ import annotations
 
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from . import nat, work
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 SUPPORTED, UPDATE, COOKIE2 = "MOBIKE_SUPPORTED", "UPDATE_SA_ADDRESSES", "COOKIE2"
 #: What the length of COOKIE2 is here, of 8 to 64 that are allowed (RFC 4555 4.2.5); strongSwan's. [bytes]
 COOKIE2_BYTES = 16
-_IPV4_BYTES = 4
+#: How an address of each family is announced (RFC 4555 4.2.2).
+_ADDITIONAL: dict[int, str] = {4: "ADDITIONAL_IP4_ADDRESS", 6: "ADDITIONAL_IP6_ADDRESS"}
 
 
 def offered(ep: Endpoint) -> bool:
@@ -39,7 +40,7 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
     payloads: list[Payload] = []
     cookie = 0
     if task.kind == "update addresses":
-        cookie = ep.stream(sa.local, sa.remote, "cookie2").bits()
+        cookie = sa.streams.bits("cookie2")
         payloads += [NotifyPayload(UPDATE), *_nat_detection(ep, sa)]
         payloads.append(NotifyPayload(COOKIE2, COOKIE2_BYTES, value=cookie))
     if task.kind != "probe path":
@@ -58,7 +59,7 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
 def _announced(sa: IkeSa) -> list[Payload]:
     if not sa.other_addresses:
         return [NotifyPayload("NO_ADDITIONAL_ADDRESSES")]
-    return [NotifyPayload("ADDITIONAL_IP4_ADDRESS", _IPV4_BYTES, value=int(a)) for a in sa.other_addresses]
+    return [NotifyPayload(_ADDITIONAL[a.version], len(a.packed), value=int(a)) for a in sa.other_addresses]
 
 
 def _nat_detection(ep: Endpoint, sa: IkeSa) -> list[NotifyPayload]:
@@ -82,12 +83,17 @@ def answer(ep: Endpoint, sa: IkeSa, message: Message) -> list[Payload]:
     if not sa.mobike:
         return []
     announced = [p for p in message.payloads if isinstance(p, NotifyPayload)]
-    if any(p.type in ("ADDITIONAL_IP4_ADDRESS", "NO_ADDITIONAL_ADDRESSES") for p in announced):
-        sa.peer_addresses = tuple(IPv4Address(p.value) for p in announced if p.type == "ADDITIONAL_IP4_ADDRESS")
+    kinds = _ADDITIONAL.values()
+    if any(p.type in (*kinds, "NO_ADDITIONAL_ADDRESSES") for p in announced):
+        sa.peer_addresses = tuple(
+            IPv4Address(p.value) if p.type == _ADDITIONAL[4] else IPv6Address(p.value)
+            for p in announced
+            if p.type in kinds
+        )
     if message.notify(UPDATE) is None:
         return []
     if sa.answer_to is not None:
-        ep.follow(sa, sa.answer_to)
+        ep.directory.follow(sa, sa.answer_to)
     nat.detect(ep, sa, message)
     cookie = message.notify(COOKIE2)
     return [*_nat_detection(ep, sa), *([cookie] if cookie is not None else [])]

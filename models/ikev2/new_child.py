@@ -112,7 +112,8 @@ def receive(ep: Endpoint, sa: IkeSa, message: Message, operations: list[Operatio
 
     def finish(now: int) -> None:
         ep.respond(sa, message, answer)
-        sa.tunnel, sa.interface = child.tunnel, child.interface
+        ep.directory.assign(sa, child.tunnel)
+        sa.interface = child.interface
         peer_spi = message.get(SaPayload).spi
         children.install(ep, sa, suite, child.policy, spi, peer_spi, selectors, initiator=False, now=now)
 

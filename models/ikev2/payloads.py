@@ -4,21 +4,22 @@ A payload's ``size`` includes its generic header of 4 bytes. Values that only a 
 exchange values, AUTH data) are carried as tokens of the right length: the simulation checks the same equalities as the
 protocol does.
 
-What this leaves out: the encoding to bytes (``wire``), certificates by hash and URL, EAP methods but MSCHAPv2.
+What this leaves out: the encoding to bytes (``wire``), certificates by hash and URL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..algorithms import GROUPS
 from .identity import Identity
-from .proposals import EspProposal, IkeProposal
+from .proposals import PROPOSAL_HEADER_BYTES, EspProposal, IkeProposal, IpsecProtocol
 
 if TYPE_CHECKING:
+    from ..eap.packets import EapPacket
     from .policy import Certificate
 
 #: Generic payload header (RFC 7296 3.2). [bytes]
@@ -32,6 +33,7 @@ NOTIFY_TYPES: dict[str, int] = {
     "INVALID_KE_PAYLOAD": 17,
     "AUTHENTICATION_FAILED": 24,
     "NO_ADDITIONAL_SAS": 35,
+    "SINGLE_PAIR_REQUIRED": 34,
     "INTERNAL_ADDRESS_FAILURE": 36,
     "TS_UNACCEPTABLE": 38,
     "TEMPORARY_FAILURE": 43,
@@ -49,18 +51,28 @@ NOTIFY_TYPES: dict[str, int] = {
     "NON_FIRST_FRAGMENTS_ALSO": 16395,
     "MOBIKE_SUPPORTED": 16396,
     "ADDITIONAL_IP4_ADDRESS": 16397,
+    "ADDITIONAL_IP6_ADDRESS": 16398,
     "NO_ADDITIONAL_ADDRESSES": 16399,
     "UPDATE_SA_ADDRESSES": 16400,
     "COOKIE2": 16401,
     "MULTIPLE_AUTH_SUPPORTED": 16404,
+    "ANOTHER_AUTH_FOLLOWS": 16405,
     "REDIRECT_SUPPORTED": 16406,
     "REDIRECT": 16407,
     "REDIRECTED_FROM": 16408,
+    "TICKET_LT_OPAQUE": 16409,
+    "TICKET_REQUEST": 16410,
+    "TICKET_ACK": 16411,
+    "TICKET_NACK": 16412,
+    "TICKET_OPAQUE": 16413,
     "EAP_ONLY_AUTHENTICATION": 16417,
     "CHILDLESS_IKEV2_SUPPORTED": 16418,
     "IKEV2_MESSAGE_ID_SYNC_SUPPORTED": 16420,
     "FRAGMENTATION_SUPPORTED": 16430,
     "SIGNATURE_HASH_ALGORITHMS": 16431,
+    "USE_PPK": 16435,
+    "PPK_IDENTITY": 16436,
+    "NO_PPK_AUTH": 16437,
     "INTERMEDIATE_EXCHANGE_SUPPORTED": 16438,
     "ADDITIONAL_KEY_EXCHANGE": 16441,
 }
@@ -96,10 +108,12 @@ class SaPayload(Payload):
     spi_bytes: int
     spi: int = 0
     name = "SA"
+    size: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def size(self) -> int:
-        return GENERIC_HEADER_BYTES + sum(p.size(self.spi_bytes) for p in self.proposals)
+    def __post_init__(self) -> None:
+        self.size = GENERIC_HEADER_BYTES
+        for proposal in self.proposals:
+            self.size += PROPOSAL_HEADER_BYTES + self.spi_bytes + proposal.transforms_bytes
 
 
 @dataclass(slots=True)
@@ -135,13 +149,14 @@ class IdPayload(Payload):
     role: Literal["IDi", "IDr"]
     identity: Identity
 
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.size = GENERIC_HEADER_BYTES + 4 + self.identity.data_bytes()
+
     @property
     def name(self) -> str:
         return self.role
-
-    @property
-    def size(self) -> int:
-        return GENERIC_HEADER_BYTES + 4 + self.identity.data_bytes()
 
 
 @dataclass(slots=True)
@@ -188,62 +203,57 @@ class AuthPayload(Payload):
         return GENERIC_HEADER_BYTES + 4 + self.n_bytes
 
 
-EapKind = Literal[
-    "identity request",
-    "identity",
-    "challenge",
-    "response",
-    "success request",
-    "success response",
-    "success",
-    "failure",
-]
-
-
 @dataclass(slots=True)
 class EapPayload(Payload):
-    """Extensible authentication (RFC 7296 3.16): one EAP packet of ``n_bytes``, from EAP-Identity to EAP-Success."""
+    """Extensible authentication (RFC 7296 3.16): one EAP packet, from EAP-Identity to EAP-Success."""
 
-    kind: EapKind
-    n_bytes: int
-    user: str = ""
-    challenge: int = 0
-    proof: bytes = b""
+    packet: EapPacket
     name = "EAP"
 
     @property
+    def kind(self) -> str:
+        """What the packet is, as ``identity request``."""
+        return self.packet.kind
+
+    @property
     def size(self) -> int:
-        return GENERIC_HEADER_BYTES + self.n_bytes
+        return GENERIC_HEADER_BYTES + self.packet.n_bytes
 
 
 @dataclass(slots=True)
 class NotifyPayload(Payload):
-    """Notify (RFC 7296 3.10). ``value`` is what the data mean: a group, an SPI, a cookie."""
+    """Notify (RFC 7296 3.10). ``value`` is what the data mean: a group, an SPI, a cookie; ``data``: if no number.
+
+    ``protocol``: of the SPI, where there is one.
+    """
 
     type: str
     n_bytes: int = 0
     spi_bytes: int = 0
     value: int = 0
+    data: bytes = b""
+    protocol: IpsecProtocol = "ESP"
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.size = GENERIC_HEADER_BYTES + 4 + self.spi_bytes + self.n_bytes
 
     @property
     def name(self) -> str:
         return f"N:{self.type}"
 
-    @property
-    def size(self) -> int:
-        return GENERIC_HEADER_BYTES + 4 + self.spi_bytes + self.n_bytes
-
 
 @dataclass(slots=True)
 class DeletePayload(Payload):
-    """Delete (RFC 7296 3.11): the IKE SA itself (no SPI) or inbound ESP SAs by SPI."""
+    """Delete (RFC 7296 3.11): the IKE SA itself (no SPI), or inbound SAs of one protocol by SPI."""
 
-    esp_spis: tuple[int, ...] = ()
+    spis: tuple[int, ...] = ()
+    protocol: IpsecProtocol = "ESP"
     name = "D"
 
     @property
     def size(self) -> int:
-        return GENERIC_HEADER_BYTES + 4 + 4 * len(self.esp_spis)
+        return GENERIC_HEADER_BYTES + 4 + 4 * len(self.spis)
 
 
 @dataclass(slots=True)
@@ -252,62 +262,112 @@ class VendorIdPayload(Payload):
 
     vendor: str
     n_bytes: int
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.size = GENERIC_HEADER_BYTES + self.n_bytes
 
     @property
     def name(self) -> str:
         return f"VID:{self.vendor}"
 
-    @property
-    def size(self) -> int:
-        return GENERIC_HEADER_BYTES + self.n_bytes
+
+#: Traffic selector by IP version: type, protocol, length, ports and two addresses (RFC 7296 3.13.1). [bytes]
+SELECTOR_BYTES = {4: 16, 6: 40}
+
+
+#: With 0 before it: all ports.
+LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """An IPv4 traffic selector (RFC 7296 3.13.1): protocol (0: any) and an address range, all ports."""
+    """A traffic selector (RFC 7296 3.13.1): protocol (0: any), an address range of either family, a range of ports."""
 
     protocol: int
     first: str
     last: str
+    first_port: int = 0
+    last_port: int = LAST_PORT
+
+    @property
+    def version(self) -> Literal[4, 6]:
+        """The IP version of the range."""
+        return 6 if ":" in self.first else 4
+
+    @property
+    def size(self) -> int:
+        """Size in bytes: 8 and two addresses."""
+        return SELECTOR_BYTES[self.version]
 
     def __str__(self) -> str:
-        return f"{self.first}-{self.last}/{self.protocol}"
+        text = f"{self.first}-{self.last}/{self.protocol}"
+        if (self.first_port, self.last_port) == (0, LAST_PORT):
+            return text
+        return f"{text}:{self.first_port}-{self.last_port}"
 
 
 #: 0.0.0.0 - 255.255.255.255, every protocol: what an IPsec tunnel interface protects.
 ANY_IPV4 = Selector(0, "0.0.0.0", "255.255.255.255")
+#: The same for IPv6.
+ANY_IPV6 = Selector(0, "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 
 
 @dataclass(slots=True)
 class TsPayload(Payload):
-    """Traffic selectors (RFC 7296 3.13); 16 bytes for each IPv4 range."""
+    """Traffic selectors (RFC 7296 3.13); 16 bytes for each IPv4 range, 40 for IPv6."""
 
     role: Literal["TSi", "TSr"]
     selectors: tuple[Selector, ...]
+
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.size = GENERIC_HEADER_BYTES + 4 + sum(selector.size for selector in self.selectors)
 
     @property
     def name(self) -> str:
         return self.role
 
-    @property
-    def size(self) -> int:
-        return GENERIC_HEADER_BYTES + 4 + 16 * len(self.selectors)
+
+#: Payloads that do not depend on the exchange, made once and shared: nobody changes a payload.
+identification, traffic_selectors = lru_cache(maxsize=4096)(IdPayload), lru_cache(maxsize=4096)(TsPayload)
+key_exchange = lru_cache(maxsize=256)(KePayload)
 
 
 def selectors_of(payloads: Iterable[Payload], role: Literal["TSi", "TSr"]) -> tuple[Selector, ...]:
-    """Return the selectors of one end. Raises StopIteration when there are none."""
-    return next(p.selectors for p in payloads if isinstance(p, TsPayload) and p.role == role)
+    """Return the selectors of one end. Raises LookupError when there are none: the sender broke the protocol."""
+    for payload in payloads:
+        if isinstance(payload, TsPayload) and payload.role == role:
+            return payload.selectors
+    raise LookupError(f"no {role} payload")
+
+
+def identity_of(payloads: Iterable[Payload], role: Literal["IDi", "IDr"]) -> Identity:
+    """Return what one end calls itself. Raises LookupError when it does not: the sender broke the protocol."""
+    for payload in payloads:
+        if isinstance(payload, IdPayload) and payload.role == role:
+            return payload.identity
+    raise LookupError(f"no {role} payload")
+
+
+class ConfigurationAttribute(NamedTuple):
+    """One attribute (RFC 7296 3.15.1): number, length of its value, and the octets of it where they mean something."""
+
+    name: str
+    number: int
+    n_bytes: int
+    value: bytes = b""
 
 
 @dataclass(slots=True)
 class ConfigurationPayload(Payload):
-    """Configuration (RFC 7296 3.15). ``attributes``: (name, number, value length in bytes); a reply's ``address``."""
+    """Configuration (RFC 7296 3.15)."""
 
-    kind: Literal["REQUEST", "REPLY"]
-    attributes: tuple[tuple[str, int, int], ...]
-    address: IPv4Address | None = None
+    kind: Literal["REQUEST", "REPLY", "SET", "ACK"]
+    attributes: tuple[ConfigurationAttribute, ...]
     name = "CP"
+    size: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def size(self) -> int:
-        return GENERIC_HEADER_BYTES + 4 + sum(4 + n_bytes for _, _, n_bytes in self.attributes)
+    def __post_init__(self) -> None:
+        self.size = GENERIC_HEADER_BYTES + 4 + sum(4 + attribute.n_bytes for attribute in self.attributes)

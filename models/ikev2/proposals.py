@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import zip_longest
+from typing import Literal, NamedTuple
 
 from ..algorithms import ENCRYPTIONS, GROUPS, INTEGRITIES, PRFS, KeyExchange
 
@@ -27,11 +29,18 @@ class Suite:
     prf: str
     group: int
     additional: tuple[KeyExchange | None, ...] = ()
+    #: What an SK payload has beside content and padding, and what both are a multiple of. [bytes]
+    around_bytes: int = field(init=False, repr=False, compare=False)
+    block_bytes: int = field(init=False, repr=False, compare=False)
+    #: The additional key exchanges, in the order in which they are made.
+    additional_exchanges: tuple[KeyExchange, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def additional_exchanges(self) -> tuple[KeyExchange, ...]:
-        """The additional key exchanges, in the order in which they are made."""
-        return tuple(method for method in self.additional if method is not None)
+    def __post_init__(self) -> None:
+        cipher = ENCRYPTIONS[self.encryption]
+        icv = cipher.icv_bytes or INTEGRITIES[self.integrity].icv_bytes
+        object.__setattr__(self, "around_bytes", 4 + cipher.iv_bytes + icv)
+        object.__setattr__(self, "block_bytes", cipher.block_bytes)
+        object.__setattr__(self, "additional_exchanges", tuple(m for m in self.additional if m is not None))
 
     def key_material_bytes(self) -> int:
         """Return the length of SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr (RFC 7296 2.14)."""
@@ -41,37 +50,48 @@ class Suite:
 
     def protected_bytes(self, inner_bytes: int) -> int:
         """Return the size of the SK payload around ``inner_bytes`` of payloads (RFC 7296 3.14, RFC 5282)."""
-        cipher = ENCRYPTIONS[self.encryption]
-        icv = cipher.icv_bytes or INTEGRITIES[self.integrity].icv_bytes
-        block = cipher.block_bytes
-        padded = -(-(inner_bytes + 1) // block) * block
-        return 4 + cipher.iv_bytes + padded + icv
+        padded = -(-(inner_bytes + 1) // self.block_bytes) * self.block_bytes
+        return self.around_bytes + padded
 
     def inner_bytes_within(self, n_bytes: int, least_room: int) -> int:
         """Return the most that an SK payload of ``n_bytes`` holds; content and padding get ``least_room`` anyway."""
-        block = ENCRYPTIONS[self.encryption].block_bytes
-        around = self.protected_bytes(0) - block
-        return max(n_bytes - around, least_room) // block * block - 1
+        return max(n_bytes - self.around_bytes, least_room) // self.block_bytes * self.block_bytes - 1
 
 
-@dataclass(frozen=True, slots=True)
-class EspSuite:
-    """The algorithms of a Child SA. ``group`` is 0 without PFS; ``integrity`` is empty for an AEAD cipher."""
+#: What a Child SA's packets are protected by (RFC 4303, RFC 4302).
+IpsecProtocol = Literal["ESP", "AH"]
+
+
+class EspSuite(NamedTuple):
+    """The algorithms of a Child SA. ``group`` is 0 without PFS; ``integrity`` is empty for an AEAD cipher.
+
+    Without ``encryption`` the Child SA is one of AH; ESP that does not encrypt names ``null``.
+    """
 
     encryption: str
     integrity: str
     esn: bool = False
     group: int = 0
 
+    @property
+    def protocol(self) -> IpsecProtocol:
+        """What protects the packets."""
+        return "ESP" if self.encryption else "AH"
+
     def key_material_bytes(self) -> int:
         """Return the length of KEYMAT for both directions (RFC 7296 2.17)."""
-        cipher = ENCRYPTIONS[self.encryption]
         integrity_bytes = INTEGRITIES[self.integrity].key_bytes if self.integrity else 0
+        if not self.encryption:
+            return 2 * integrity_bytes
+        cipher = ENCRYPTIONS[self.encryption]
         return 2 * (integrity_bytes + cipher.key_bytes + cipher.salt_bytes)
 
 
-def _encryption_transforms_bytes(names: Iterable[str]) -> int:
-    return sum(TRANSFORM_WITH_KEY_LENGTH_BYTES if ENCRYPTIONS[n].has_key_length else TRANSFORM_BYTES for n in names)
+def _transforms_bytes(encryption: Iterable[str], others: int) -> int:
+    lengths = (
+        TRANSFORM_WITH_KEY_LENGTH_BYTES if ENCRYPTIONS[e].has_key_length else TRANSFORM_BYTES for e in encryption
+    )
+    return sum(lengths) + TRANSFORM_BYTES * others
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +106,16 @@ class IkeProposal:
     prf: tuple[str, ...]
     groups: tuple[int, ...]
     additional: tuple[tuple[KeyExchange, ...], ...] = ()
+    #: Length of its transform substructures. [bytes]
+    transforms_bytes: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        others = len(self.integrity) + len(self.prf) + len(self.groups) + sum(map(len, self.additional))
+        object.__setattr__(self, "transforms_bytes", _transforms_bytes(self.encryption, others))
 
     def size(self, spi_bytes: int) -> int:
         """Return the bytes of this substructure with an SPI of ``spi_bytes``."""
-        others = len(self.integrity) + len(self.prf) + len(self.groups) + sum(map(len, self.additional))
-        transforms = _encryption_transforms_bytes(self.encryption) + TRANSFORM_BYTES * others
-        return PROPOSAL_HEADER_BYTES + spi_bytes + transforms
+        return PROPOSAL_HEADER_BYTES + spi_bytes + self.transforms_bytes
 
     def __str__(self) -> str:
         groups = "/".join(GROUPS[g].name for g in self.groups)
@@ -104,6 +128,7 @@ class IkeProposal:
         return " ".join(part for part in parts if part)
 
 
+@lru_cache(maxsize=4096)
 def suite_of(proposal: IkeProposal) -> Suite:
     """Return the suite of a chosen proposal, which names one algorithm of each type."""
     integrity = proposal.integrity[0] if proposal.integrity else ""
@@ -111,6 +136,7 @@ def suite_of(proposal: IkeProposal) -> Suite:
     return Suite(proposal.encryption[0], integrity, proposal.prf[0], proposal.groups[0], additional)
 
 
+@lru_cache(maxsize=4096)
 def proposal_of(suite: Suite) -> IkeProposal:
     """Return the proposal that names exactly this suite."""
     integrity = (suite.integrity,) if suite.integrity else ()
@@ -120,35 +146,57 @@ def proposal_of(suite: Suite) -> IkeProposal:
 
 @dataclass(frozen=True, slots=True)
 class EspProposal:
-    """One proposal substructure for an ESP SA (one transform set). ``groups`` empty: no PFS."""
+    """One proposal substructure for a Child SA: algorithms that may be combined, each list in order of preference.
 
-    encryption: str
-    integrity: str
-    esn: bool = False
+    ``encryption`` is empty for AH, which has no such transform (RFC 7296 3.3.3), ``integrity`` with AEAD ciphers,
+    ``groups`` without PFS; ``esn``: whether sequence numbers are extended.
+    """
+
+    encryption: tuple[str, ...]
+    integrity: tuple[str, ...]
+    esn: tuple[bool, ...] = (False,)
     groups: tuple[int, ...] = ()
+    #: Length of its transform substructures. [bytes]
+    transforms_bytes: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        others = len(self.integrity) + len(self.esn) + len(self.groups)
+        object.__setattr__(self, "transforms_bytes", _transforms_bytes(self.encryption, others))
 
     def size(self, spi_bytes: int) -> int:
-        """Return the bytes of this substructure: encryption, integrity, ESN and the key exchange transforms."""
-        others = (1 if self.integrity else 0) + 1 + len(self.groups)
-        transforms = _encryption_transforms_bytes([self.encryption]) + TRANSFORM_BYTES * others
-        return PROPOSAL_HEADER_BYTES + spi_bytes + transforms
+        """Return the bytes of this substructure with an SPI of ``spi_bytes``."""
+        return PROPOSAL_HEADER_BYTES + spi_bytes + self.transforms_bytes
+
+    @property
+    def protocol(self) -> IpsecProtocol:
+        """What protects the packets."""
+        return "ESP" if self.encryption else "AH"
 
     def without_groups(self) -> EspProposal:
         """Return the proposal as IKE_AUTH carries it: no key exchange transform (RFC 7296 1.2)."""
-        return EspProposal(self.encryption, self.integrity, self.esn)
+        return EspProposal(self.encryption, self.integrity, self.esn) if self.groups else self
 
     def __str__(self) -> str:
-        pfs = ["pfs " + "/".join(GROUPS[g].name for g in self.groups)] if self.groups else []
-        return " ".join([self.encryption, *([self.integrity] if self.integrity else []), *pfs])
+        parts = ["/".join(self.encryption) or self.protocol, "/".join(self.integrity)]
+        parts += ["esn" if all(self.esn) else "esn/noesn"] if any(self.esn) else []
+        parts += ["pfs " + "/".join(GROUPS[g].name for g in self.groups)] if self.groups else []
+        return " ".join(part for part in parts if part)
 
 
-def choose_ike(offered: Sequence[IkeProposal], allowed: Sequence[IkeProposal]) -> Suite | None:
+def choose_ike(offered: Sequence[IkeProposal | EspProposal], allowed: Sequence[IkeProposal]) -> Suite | None:
     """Return the suite that the responder chooses, or None (NO_PROPOSAL_CHOSEN).
 
     The first offered proposal with a common algorithm of every type wins, and inside it the initiator's order of
     preference (RFC 7296 2.7 leaves the choice to the responder; both implementations that are modelled do it so).
     """
+    return _choose_ike(tuple(offered), tuple(allowed))
+
+
+@lru_cache(maxsize=4096)
+def _choose_ike(offered: tuple[IkeProposal | EspProposal, ...], allowed: tuple[IkeProposal, ...]) -> Suite | None:
     for offer in offered:
+        if not isinstance(offer, IkeProposal):
+            continue
         for own in allowed:
             encryption = next((e for e in offer.encryption if e in own.encryption), None)
             prf = next((p for p in offer.prf if p in own.prf), None)
@@ -182,19 +230,32 @@ def _choose_additional(
     return tuple(chosen)
 
 
-def choose_esp(offered: Sequence[EspProposal], allowed: Sequence[EspProposal]) -> EspSuite | None:
-    """Return the ESP suite that the responder chooses, or None (NO_PROPOSAL_CHOSEN).
+def choose_esp(offered: Sequence[IkeProposal | EspProposal], allowed: Sequence[EspProposal]) -> EspSuite | None:
+    """Return the suite of the Child SA that the responder chooses, or None (NO_PROPOSAL_CHOSEN).
 
     Key exchange transforms must agree too: an offer with PFS needs a common group, an offer without needs a
     responder without (RFC 7296 3.3.6).
     """
+    return _choose_esp(tuple(offered), tuple(allowed))
+
+
+@lru_cache(maxsize=4096)
+def _choose_esp(offered: tuple[IkeProposal | EspProposal, ...], allowed: tuple[EspProposal, ...]) -> EspSuite | None:
     for offer in offered:
+        if not isinstance(offer, EspProposal):
+            continue
         for own in allowed:
-            if (offer.encryption, offer.integrity, offer.esn) != (own.encryption, own.integrity, own.esn):
+            if offer.protocol != own.protocol:
                 continue
-            if not offer.groups and not own.groups:
-                return EspSuite(offer.encryption, offer.integrity, offer.esn)
-            group = next((g for g in offer.groups if g in own.groups), None)
-            if group is not None:
-                return EspSuite(offer.encryption, offer.integrity, offer.esn, group)
+            common = (e for e in offer.encryption if e in own.encryption)
+            encryption = next(common, None) if offer.encryption else ""
+            esn = next((e for e in offer.esn if e in own.esn), None)
+            group = next((g for g in offer.groups if g in own.groups), None) if offer.groups or own.groups else 0
+            if encryption is None or esn is None or group is None:
+                continue
+            if encryption and ENCRYPTIONS[encryption].aead:
+                return EspSuite(encryption, "", esn, group)
+            integrity = next((i for i in offer.integrity if i in own.integrity), None)
+            if integrity is not None:
+                return EspSuite(encryption, integrity, esn, group)
     return None

@@ -5,8 +5,6 @@ four nonces is deleted by the end that began its exchange; the other exchange's 
 end has not noticed (the other's request was lost), it refuses that request later, and its own exchange stays.
 
 With additional key exchanges (RFC 9370) two rekeys of the IKE SA never run at once: the second one is refused for now.
-
-What this leaves out: a second try for an IKE SA with another group after INVALID_KE_PAYLOAD.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from .message import Exchange, Message
 from .operations import Operation
 from .payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload
 from .proposals import EspProposal, IkeProposal, Suite, choose_esp, choose_ike, proposal_of, suite_of
-from .sa import CHILD_TIMERS, Cause, ChildSa, ChildState, IkeSa, Task, nanoseconds
+from .sa import CHILD_TIMERS, Cause, ChildSa, ChildState, IkeSa, Task, TimerName, nanoseconds
 from .states import State, Trigger
 
 if TYPE_CHECKING:
@@ -29,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Exchanges that create, rekey or close a Child SA; while one is open the IKE SA is not rekeyed (RFC 7296 2.25.2).
 CHILD_EXCHANGES = ("new child", "rekey child", "delete child", "delete spi")
+
+#: Of a Child SA that another one has replaced: it is not rekeyed, and the traffic takes the new one.
+RETIRED_TIMERS: tuple[TimerName, ...] = ("rekey", "retry", "volume", "volume end")
 
 REDUNDANT: Cause = "redundant after a simultaneous rekey"
 
@@ -57,7 +58,7 @@ def begin(ep: Endpoint, sa: IkeSa, task: Task) -> None:
     if task.child is None:
         # Not while the peer is about to replace this SA (RFC 9370 2.2.4).
         if sa.follow_up is None:
-            _begin_ike(ep, sa)
+            _begin_ike(ep, sa, task.group)
     elif task.child.spi_in in sa.children and task.child.state is ChildState.INSTALLED:
         _begin_child(ep, sa, task.child, task.group)
 
@@ -87,14 +88,14 @@ def try_later(ep: Endpoint, sa: IkeSa, key: int, now: int) -> None:
 
     Two ends that have refused each other would do so again if both waited for the same time (RFC 7296 2.25).
     """
-    share = 1 - ep.stream(sa.local, sa.remote, "retry").uniform() / 2
+    share = 1 - sa.streams.uniform("retry") / 2
     ep.set_timer(sa, "retry", now + nanoseconds(share * ep.implementation.number("temporary_failure_wait_s")), key)
 
 
 # -- Child SAs -------------------------------------------------------------------------------------------------
 
 
-def demanded_group(message: Message, proposals: Iterable[EspProposal]) -> int:
+def demanded_group(message: Message, proposals: Iterable[EspProposal | IkeProposal]) -> int:
     """Return the group that INVALID_KE_PAYLOAD demands, if it was offered, else 0 (RFC 7296 1.3)."""
     demanded = message.notify("INVALID_KE_PAYLOAD")
     offered = demanded is not None and any(demanded.value in p.groups for p in proposals)
@@ -108,7 +109,7 @@ def _begin_child(ep: Endpoint, sa: IkeSa, old: ChildSa, demanded: int) -> None:
     nonce, spi = ep.nonce(sa), ep.esp_spi(sa)
     selectors = (old.local_selectors, old.remote_selectors)
     asked = children.payloads(ep, old.policy.mode, selectors, proposals, spi, nonce, group, request=True)
-    payloads = (NotifyPayload("REKEY_SA", spi_bytes=4, value=old.spi_in), *asked)
+    payloads = (NotifyPayload("REKEY_SA", spi_bytes=4, value=old.spi_in, protocol=old.suite.protocol), *asked)
     operations = [*work.key_exchange_initiator(group), *work.protect(sa, sum(p.size for p in payloads))]
 
     def finish(now: int) -> None:
@@ -179,8 +180,8 @@ def _retire(ep: Endpoint, sa: IkeSa, child: ChildSa) -> None:
     """Another Child SA has taken the place of this one: it is not rekeyed any more and waits for its Delete."""
     if child.state is ChildState.INSTALLED:
         child.state = ChildState.REKEYED
-    ep.clear_timer(sa, "rekey", child.serial)
-    ep.clear_timer(sa, "retry", child.serial)
+    for name in RETIRED_TIMERS:
+        ep.clear_timer(sa, name, child.serial)
 
 
 def _child_failed(ep: Endpoint, sa: IkeSa, old: ChildSa, notify: str, now: int, again: int) -> None:
@@ -216,15 +217,20 @@ def _receive_child(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     if replaced is None:
         new_child.receive(ep, sa, message, operations)
         return
+    if old is None and any(o.kind in ("new child", "rekey child") for o in sa.outstanding.values()):
+        # The peer may mean the one that this end has asked for and does not know yet.
+        refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
+        return
     if old is None:
-        not_found = NotifyPayload("CHILD_SA_NOT_FOUND", spi_bytes=4, value=spi_named)
+        protocol = replaced.protocol
+        not_found = NotifyPayload("CHILD_SA_NOT_FOUND", spi_bytes=4, value=spi_named, protocol=protocol)
         refuse(ep, sa, message, not_found, operations)
         return
     if old.state is not ChildState.INSTALLED:
         refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
     offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, EspProposal))
-    suite = choose_esp(offered, old.policy.proposals)
+    suite = choose_esp(offered, children.passing(sa, old.policy.proposals))
     if suite is None:
         refuse(ep, sa, message, NotifyPayload("NO_PROPOSAL_CHOSEN"), operations)
         return
@@ -256,11 +262,11 @@ def _receive_child(ep: Endpoint, sa: IkeSa, message: Message) -> None:
 # -- IKE SAs ---------------------------------------------------------------------------------------------------
 
 
-def _begin_ike(ep: Endpoint, sa: IkeSa) -> None:
+def _begin_ike(ep: Endpoint, sa: IkeSa, demanded: int) -> None:
     assert sa.suite is not None
     proposals = ep.policy.proposals_for(sa.local)
-    group = sa.suite.group
-    nonce, spi = ep.nonce(sa), ep.ike_spi(sa.local, sa.remote)
+    group = demanded or sa.suite.group
+    nonce, spi = ep.nonce(sa), ep.ike_spi(sa.streams)
     payloads = (SaPayload(proposals, 8, spi), nonce, KePayload(group))
     operations = [*work.key_exchange_initiator(group), *work.protect(sa, sum(p.size for p in payloads))]
 
@@ -271,20 +277,25 @@ def _begin_ike(ep: Endpoint, sa: IkeSa) -> None:
             Exchange.CREATE_CHILD_SA,
             payloads,
             "rekey ike",
-            lambda m: _receive_ike_response(ep, sa, m, spi, nonce),
+            lambda m: _receive_ike_response(ep, sa, m, spi, nonce, demanded),
             now,
         )
 
     ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA request (IKE SA)", finish)
 
 
-def _receive_ike_response(ep: Endpoint, sa: IkeSa, message: Message, spi: int, nonce: NoncePayload) -> None:
+def _receive_ike_response(
+    ep: Endpoint, sa: IkeSa, message: Message, spi: int, nonce: NoncePayload, demanded: int
+) -> None:
     assert sa.suite is not None
     error = message.error()
     operations = work.unprotect(sa, message)
     if error is not None:
         notify = error.type
-        ep.begin(sa, sa.remote, operations, "CREATE_CHILD_SA response", lambda t: _ike_failed(ep, sa, notify, t))
+        # A responder that demands one group after the other is not followed.
+        again = 0 if demanded else demanded_group(message, ep.policy.proposals_for(sa.local))
+        step = "CREATE_CHILD_SA response"
+        ep.begin(sa, sa.remote, operations, step, lambda t: _ike_failed(ep, sa, notify, t, again))
         return
     chosen = message.get(SaPayload)
     proposal = chosen.proposals[0]
@@ -340,12 +351,15 @@ def concede_ike(ep: Endpoint, sa: IkeSa, now: int) -> None:
         _adopt(ep, sa, theirs, now)
 
 
-def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int) -> None:
+def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int, again: int = 0) -> None:
+    """Give way, try later or once more with the group ``again``, or let the old SA live on."""
     sa.rekeying = False
     if sa.collision is not None:
         concede_ike(ep, sa, now)
     elif notify == "TEMPORARY_FAILURE":
         try_later(ep, sa, 0, now)
+    elif again:
+        sa.tasks.appendleft(Task("rekey ike", group=again))
     else:
         ep.tell("rekey_failed", sa, now, refusal=Refusal("no IKE proposal in common", notify))
 
@@ -353,7 +367,7 @@ def _ike_failed(ep: Endpoint, sa: IkeSa, notify: str, now: int) -> None:
 def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     assert sa.suite is not None
     operations = work.unprotect(sa, message)
-    child_exchange = sa.outstanding is not None and sa.outstanding.kind in CHILD_EXCHANGES
+    child_exchange = any(o.kind in CHILD_EXCHANGES for o in sa.outstanding.values())
     if sa.state is not State.ESTABLISHED or child_exchange:
         refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
@@ -370,7 +384,7 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
         refuse(ep, sa, message, NotifyPayload("TEMPORARY_FAILURE"), operations)
         return
     nonce, peer_nonce = ep.nonce(sa), message.get(NoncePayload)
-    spi = ep.ike_spi(sa.local, sa.remote)
+    spi = ep.ike_spi(sa.streams)
     answer: list[Payload] = [SaPayload((proposal_of(suite),), 8, spi), nonce, KePayload(group)]
     nonces_bytes = nonce.n_bytes + peer_nonce.n_bytes
     operations += [*work.key_exchange_initiator(group), *work.key_exchange_finish(group)]
@@ -400,10 +414,12 @@ def _receive_ike(ep: Endpoint, sa: IkeSa, message: Message) -> None:
 def _inherit(ep: Endpoint, old: IkeSa, spi: int, peer_spi: int, suite: Suite, *, initiator: bool, now: int) -> IkeSa:
     new = ep.new_sa(old.local, old.remote, initiator=initiator, now=now, spi=spi)
     new.remote_spi = peer_spi
-    new.tunnel, new.interface, new.profile, new.key = old.tunnel, old.interface, old.profile, old.key
-    new.local_identity, new.remote_identity = old.local_identity, old.remote_identity
+    ep.directory.assign(new, old.tunnel)
+    new.interface, new.profile, new.key = old.interface, old.profile, old.key
+    new.local_identity, new.remote_identity, new.eap_user = old.local_identity, old.remote_identity, old.eap_user
     new.suite, new.group, new.keys_ready = suite, suite.group, True
-    new.generation = old.generation + 1
+    new.generation, new.ppk, new.peer_chain = old.generation + 1, old.ppk, old.peer_chain
+    new.nat_here, new.nat_there = old.nat_here, old.nat_there
     new.behind_nat, new.mobike, new.other_addresses = old.behind_nat, old.mobike, old.other_addresses
     new.local_port, new.remote_port, new.fragment_bytes = old.local_port, old.remote_port, old.fragment_bytes
     new.move(Trigger.INHERIT)
@@ -426,12 +442,17 @@ def _adopt(ep: Endpoint, old: IkeSa, new: IkeSa, now: int) -> None:
     if retry is not None:
         ep.set_timer(new, "retry", retry, NEW_CHILD)
     new.virtual_address, old.virtual_address = old.virtual_address, None
+    new.virtual_address6, old.virtual_address6 = old.virtual_address6, None
+    new.routes, old.routes = old.routes, ()
+    new.configured, new.authorization = old.configured, old.authorization
+    new.accounting, old.accounting = old.accounting, None
     # The end of a tunnel that has lost its last Child SA is not put off by the rekey.
-    new.tasks.extend(t for t in old.tasks if t.kind in CHILD_EXCHANGES or t.if_empty)
+    new.tasks.extend(t for t in old.tasks if t.kind in (*CHILD_EXCHANGES, "set configuration") or t.if_empty)
     old.tasks.clear()
     ep.clear_timer(old, "rekey")
     ep.clear_timer(old, "retry")
     ep.clear_timer(old, "dpd")
+    ep.clear_timer(old, "keepalive")
     old.move(Trigger.REPLACE)
     old.successor = new
     ep.tell("ike_rekeyed", new, now)

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..addresses import IpAddress
 from ..implementation import Condition, Part
 from ..randomness import make_key
-from . import authentication, children, configuration, eap, fragmentation, mobike, nat, redirect, work
+from . import (
+    authentication,
+    authorisation,
+    children,
+    client_selectors,
+    configuration,
+    eap,
+    fragmentation,
+    mobike,
+    multiple_authentication,
+    nat,
+    ppk,
+    redirect,
+    resumption,
+    revocation,
+    work,
+)
 from .authentication import establish, init_conditions
 from .compose import Supplied, compose, concluding, proving, without_child
 from .events import Refusal
 from .identity import Identity
-from .message import Datagram, Message
+from .message import Datagram, Message, size_of
 from .operations import Authorise, CloneInterface, Operation
 from .payloads import (
     AuthPayload,
+    ConfigurationPayload,
     EapPayload,
     IdPayload,
     KePayload,
@@ -25,10 +43,13 @@ from .payloads import (
     NotifyPayload,
     Payload,
     SaPayload,
-    TsPayload,
+    identification,
+    identity_of,
+    key_exchange,
+    traffic_selectors,
 )
-from .policy import IkeProfile, KeyEntry
-from .proposals import IkeProposal, choose_ike, proposal_of
+from .policy import EAP_METHODS, IkeProfile, KeyEntry
+from .proposals import choose_ike, proposal_of
 from .sa import IkeSa, nanoseconds
 from .states import Trigger
 
@@ -39,6 +60,12 @@ if TYPE_CHECKING:
 def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
     """Take an IKE_SA_INIT request of a new initiator: admission, cookie, proposal, group, then an SA."""
     message, remote, local = datagram.message, datagram.source, datagram.destination
+    queue = ep.policy.init_queue
+    if queue is None and ep.implementation.profile.values.init_queue is not None:
+        queue = ep.implementation.count("init_queue")
+    if queue is not None and ep.waiting_inits() >= queue:
+        ep.tell_of_stranger("rejected_by_admission", remote, now, Refusal("queue of IKE_SA_INIT full"))
+        return
     half_open = ep.half_open_count()
     limit = ep.policy.max_in_negotiation_incoming
     if half_open >= (ep.implementation.count("max_in_negotiation_incoming") if limit is None else limit):
@@ -62,9 +89,7 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
             return
     if redirect.send_away(ep, datagram, receive, now):
         return
-    offered = tuple(p for p in message.get(SaPayload).proposals if isinstance(p, IkeProposal))
-    own = ep.policy.proposals_for(local)
-    suite = choose_ike(offered, own)
+    suite = choose_ike(message.get(SaPayload).proposals, ep.policy.proposals_for(local))
     refusal = None
     if suite is None:
         refusal = NotifyPayload("NO_PROPOSAL_CHOSEN")
@@ -85,26 +110,24 @@ def receive_init(ep: Endpoint, datagram: Datagram, now: int) -> None:
     nonce = message.get(NoncePayload)
     sa.nonce_remote, sa.nonce_remote_bytes = nonce.value, nonce.n_bytes
     sa.init_request = message
+    sa.ppk_agreed = ep.has_ppks and message.notify(ppk.USE) is not None
     sa.local_port, sa.remote_port = datagram.destination_port, datagram.source_port
     nat.detect(ep, sa, message)
     fragmentation.agree(ep, sa, announced_by_peer=message.notify(fragmentation.NOTIFY) is not None)
     sa.processing_request_id = 0
-    ep.remember_init(sa)
+    ep.directory.opened(sa)
     ep.set_timer(sa, "half_open", now + nanoseconds(ep.implementation.number("half_open_timeout_s")))
     operations = [*receive, *work.nat_detection(), *work.key_exchange_initiator(suite.group)]
     if ep.implementation.profile.eager_shared_secret:
         operations += work.shared_secret(suite, nonce.n_bytes + sa.nonce_local_bytes)
     operations += [*work.nat_detection(), *work.SEND]
-    ep.begin(sa, remote, operations, "IKE_SA_INIT response", lambda t: _answer_init(ep, sa, message, t))
+    ep.begin(sa, remote, operations, "IKE_SA_INIT response", partial(_answer_init, ep, sa, message))
 
 
 def _is_full_for(ep: Endpoint, remote: IpAddress) -> bool:
     """Return whether there is no room for this peer; one that has an IKE SA already (a rekey, a restart) has it."""
     most = ep.policy.max_sessions
-    if most is None or len(ep.sas) < most:
-        return False
-    peers = {sa.remote for sa in ep.sas.values()}
-    return len(peers) >= most and remote not in peers
+    return most is not None and ep.directory.peer_count() >= most and not ep.directory.with_peer(remote)
 
 
 def _cookie(message: Message, remote: IpAddress) -> int:
@@ -118,13 +141,13 @@ def _answer_init(ep: Endpoint, sa: IkeSa, request: Message, now: int) -> None:
     suite = sa.suite
     supplied: dict[str, Supplied] = {
         "SA": SaPayload((proposal_of(suite),), 0),
-        "KE": KePayload(suite.group),
+        "KE": key_exchange(suite.group),
         "Nonce": NoncePayload(sa.nonce_local, sa.nonce_local_bytes),
         "CERTREQ": authentication.certificate_request(ep),
         **nat.payloads(ep, (sa.local, sa.local_port), (sa.remote, sa.remote_port)),
     }
     compositions = ep.implementation.profile.compositions
-    conditions = init_conditions(ep, intermediate=bool(suite.additional_exchanges))
+    conditions = init_conditions(ep, intermediate=bool(suite.additional_exchanges), ppk=sa.ppk_agreed)
     payloads = compose(compositions.ike_sa_init_response, ep.implementation, supplied, conditions)
     sa.move(Trigger.ANSWER_INIT)
     sa.keys_ready = ep.implementation.profile.eager_shared_secret
@@ -137,7 +160,10 @@ def _answer_init(ep: Endpoint, sa: IkeSa, request: Message, now: int) -> None:
 
 @dataclass(slots=True)
 class _Judgement:
-    """What the responder makes of an IKE_AUTH request; ``operations`` is the work that this took."""
+    """What the responder makes of an IKE_AUTH request; ``operations`` is the work that this took.
+
+    ``profile``: the first that accepts the identity, if any.
+    """
 
     identity: Identity
     profile: IkeProfile | None = None
@@ -153,44 +179,148 @@ def receive_auth(ep: Endpoint, sa: IkeSa, message: Message) -> None:
     if sa.eap is not None:
         _receive_eap(ep, sa, sa.eap, message)
         return
+    if sa.second is not None:
+        _receive_second(ep, sa, sa.second, message)
+        return
     assert sa.suite is not None
     nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
-    operations = [] if sa.keys_ready else work.shared_secret(sa.suite, nonces)
+    operations: list[Operation] = [] if sa.keys_ready else list(work.shared_secret(sa.suite, nonces))
     operations += work.unprotect(sa, message)
-    judgement = _judge(ep, sa, message)
+    judgement = _Judgement(identity_of(message.payloads, "IDi"))
+    judgement.profile = profile = ep.policy.profile_of(judgement.identity)
+    if profile is not None and sa.resumed is None and authorisation.lacks_key(sa, profile, judgement.identity, message):
+        proceed, refuse = partial(_judge_first, ep, sa, message, judgement), partial(_refuse, ep, sa, message)
+        authorisation.fetch_key(ep, sa, profile, judgement.identity, operations, proceed, refuse)
+    else:
+        _judge_first(ep, sa, message, judgement, operations)
+
+
+def _refuse(ep: Endpoint, sa: IkeSa, request: Message, refusal: Refusal, operations: list[Operation]) -> None:
+    _refuse_auth(ep, sa, request, refusal, operations, NotifyPayload("AUTHENTICATION_FAILED"))
+
+
+def _judge_first(ep: Endpoint, sa: IkeSa, message: Message, judgement: _Judgement, operations: list[Operation]) -> None:
+    """Judge the first request of IKE_AUTH, with the keys at hand; ``operations`` is the work that is left to do."""
+    _judge(ep, sa, message, judgement)
     operations += judgement.operations
     if judgement.refusal is not None:
         _refuse_auth(ep, sa, message, judgement.refusal, operations, NotifyPayload("AUTHENTICATION_FAILED"))
         return
+    if sa.peer_chain:
+        revocation.look(ep, sa, operations, partial(_answer_first, ep, sa, message, judgement))
+    else:
+        _answer_first(ep, sa, message, judgement, None, operations)
+
+
+def _answer_first(
+    ep: Endpoint,
+    sa: IkeSa,
+    message: Message,
+    judgement: _Judgement,
+    refusal: Refusal | None,
+    operations: list[Operation],
+) -> None:
+    """Answer the first request of IKE_AUTH of a peer that is accepted unless its certificate is no good any more."""
+    if refusal is not None:
+        _refuse(ep, sa, message, refusal, operations)
+        return
     profile = judgement.profile
     assert profile is not None
-    operations += authentication.make_operations(sa, profile)
+    if sa.resumed is not None:
+        auth, making = resumption.prove(sa)
+        peer = _Peer(judgement.identity, profile, None)
+        _authorise(ep, sa, peer, message, message, auth, [*operations, *making])
+        return
+    operations = [*operations, *authentication.make_operations(sa, profile)]
     auth = authentication.make(sa, profile, judgement.key)
+    if profile.authentication.then is not None:
+        _ask_for_second(ep, sa, message, judgement, auth, operations)
+        return
     if judgement.wants_eap:
-        sa.eap = eap.EapServer(profile, judgement.key, message)
-        _begin_eap(ep, sa, profile, auth, message, operations)
+        sa.eap = eap.exchange(ep, sa, profile, judgement.key, message, judgement.identity)
+        _begin_eap(ep, sa, sa.eap, auth, operations)
     else:
-        _conclude(ep, sa, _Peer(judgement.identity, profile, judgement.key), message, message, auth, operations)
+        _authorise(ep, sa, _Peer(judgement.identity, profile, judgement.key), message, message, auth, operations)
 
 
-def _judge(ep: Endpoint, sa: IkeSa, message: Message) -> _Judgement:
-    identity = next(p.identity for p in message.all(IdPayload) if p.role == "IDi")
-    judgement = _Judgement(identity)
-    profile = next((p for p in ep.policy.profiles if p.matches(identity)), None)
+def _ask_for_second(
+    ep: Endpoint, sa: IkeSa, message: Message, judgement: _Judgement, auth: AuthPayload, operations: list[Operation]
+) -> None:
+    """Answer the first of two proofs with this end's own, or refuse an initiator that has only one (RFC 4739 2.1)."""
+    profile = judgement.profile
+    assert profile is not None
+    if message.notify(multiple_authentication.ANOTHER) is None:
+        peer = judgement.identity
+        refusal = authentication.refusal(sa, "authentication method not accepted", peer, profile.name)
+        _refuse(ep, sa, message, refusal, operations)
+        return
+    parts = proving(ep.implementation.profile.compositions.ike_auth_response)
+    payloads = compose(parts, ep.implementation, _proof(profile, auth))
+    if sa.ppk is not None:
+        payloads = (*payloads, ppk.accepted())
+    second = multiple_authentication.second(profile)
+    sa.second = multiple_authentication.SecondRound(second, judgement.key, message)
+    _answer_round(ep, sa, message, payloads, operations)
+
+
+def _receive_second(ep: Endpoint, sa: IkeSa, second: multiple_authentication.SecondRound, message: Message) -> None:
+    """Take the second proof, or begin EAP; the identity must be that of the first."""
+    operations = work.unprotect(sa, message)
+    identity = identity_of(second.first.payloads, "IDi")
+    named = message.find(IdPayload)
+    if named is None or named.identity != identity:
+        refusal = authentication.refusal(sa, "no profile accepts the identity", identity, second.profile.name)
+        _refuse(ep, sa, message, refusal, operations)
+        return
+    if message.find(AuthPayload) is None and second.profile.authentication.eap_methods(local=False):
+        server = sa.eap = eap.exchange(ep, sa, second.profile, second.key, second.first, identity)
+
+        def answer(left: list[Operation], packet: EapPayload) -> None:
+            _answer_round(ep, sa, message, (packet,), left)
+
+        request = eap.identity_request(server)
+        if request is not None:
+            answer(operations, request)
+        else:
+            eap.ask(ep, sa, server, eap.synthetic_identity(server), operations, answer)
+        return
+    verdict = authentication.check(ep, sa, second.profile, second.key, message, identity)
+    operations += verdict.operations
+    if verdict.refusal is not None:
+        _refuse(ep, sa, message, verdict.refusal, operations)
+        return
+    _authorise(ep, sa, _Peer(identity, second.profile, second.key), second.first, message, None, operations)
+
+
+def _judge(ep: Endpoint, sa: IkeSa, message: Message, judgement: _Judgement) -> None:
+    identity, profile = judgement.identity, judgement.profile
     if profile is None:
         own = tuple(origin for p in ep.policy.profiles for origin in p.accepts_origins)
         judgement.refusal = Refusal("no profile accepts the identity", "AUTHENTICATION_FAILED", identity, own)
-        return judgement
-    judgement.profile = profile
-    judgement.key = profile.key_for(identity, sa.remote)
+        return
+    if sa.resumed is not None:
+        verdict = resumption.check(sa, message, identity)
+        judgement.refusal, judgement.operations = verdict.refusal, verdict.operations
+        return
+    judgement.key = sa.key or profile.key_for(identity, sa.remote)
+    if ep.has_ppks and message.find(AuthPayload) is not None:
+        judgement.refusal, mixing = ppk.take(sa, profile, message, identity)
+        judgement.operations += mixing
+        if judgement.refusal is not None:
+            return
     if profile.authentication.local == "pre-share" and (judgement.key is None or judgement.key.local_key is None):
         judgement.refusal = authentication.refusal(sa, "no key for the peer", identity, profile.name)
-    elif message.find(AuthPayload) is None and "eap-mschapv2" in profile.authentication.remote:
+    elif profile.authentication.local in EAP_METHODS:
+        # Only an initiator can be a client of EAP (RFC 7296 2.16).
+        judgement.refusal = authentication.refusal(sa, "authentication method not accepted", identity, profile.name)
+    elif message.find(AuthPayload) is None and profile.authentication.eap_methods(local=False):
         judgement.wants_eap = True
+        if identity.kind == "address" and eap.lacks_user(ep, profile):
+            judgement.refusal = authentication.refusal(sa, "identity is no EAP user name", identity, profile.name)
     else:
         verdict = authentication.check(ep, sa, profile, judgement.key, message, identity)
-        judgement.refusal, judgement.operations = verdict.refusal, verdict.operations
-    return judgement
+        judgement.refusal = verdict.refusal
+        judgement.operations += verdict.operations
 
 
 def _refuse_auth(
@@ -219,26 +349,49 @@ class _Peer:
     key: KeyEntry | None
 
 
+def _authorise(
+    ep: Endpoint,
+    sa: IkeSa,
+    peer: _Peer,
+    first: Message,
+    request: Message,
+    auth: AuthPayload | None,
+    operations: list[Operation],
+) -> None:
+    """Find out what the authenticated peer may have, then answer the last request of IKE_AUTH (fact 17)."""
+    subject = authorisation.Subject(peer.identity, peer.profile, authorisation.method_of(first, request))
+    proceed = partial(_conclude, ep, sa, peer, first, request, auth)
+    authorisation.authorise(ep, sa, subject, operations, proceed, partial(_refuse, ep, sa, request))
+
+
 def _conclude(
     ep: Endpoint,
     sa: IkeSa,
     peer: _Peer,
     first: Message,
     request: Message,
-    auth: AuthPayload,
+    auth: AuthPayload | None,
     operations: list[Operation],
 ) -> None:
     """Answer the last ``request`` of IKE_AUTH; the ``first`` one, which EAP puts off, asked for the Child SA."""
     assert sa.suite is not None
     ep.clear_timer(sa, "half_open")
+    away = redirect.after_authentication(ep, sa)
+    if away is not None:
+        _redirect(ep, sa, peer, request, (auth, away), operations, after_eap=first is not request)
+        return
     # Without an SA payload the initiator wants no Child SA yet (RFC 6023).
     child = children.agree(ep, sa, peer.profile, first) if first.find(SaPayload) is not None else None
-    pool = peer.profile.pool
-    if pool is not None and configuration.asks_for_address(first):
-        # Taken at once too. Without an address there is no Child SA (RFC 7296 3.15.4).
-        sa.virtual_address = ep.addresses.take(pool)
-        if sa.virtual_address is None:
-            child = Refusal("no address left in the pool", "INTERNAL_ADDRESS_FAILURE")
+    asked, given = first.find(ConfigurationPayload), None
+    if asked is not None:
+        # Addresses are taken at once too. Without one there is no Child SA (RFC 7296 3.15.4).
+        reply = configuration.reply(ep, sa, peer.profile, asked)
+        if isinstance(reply, Refusal):
+            child = reply
+        else:
+            given = reply
+    if isinstance(child, children.Agreement):
+        child = client_selectors.confine(ep, sa, child)
     sa.mobike = mobike.offered(ep) and first.notify(mobike.SUPPORTED) is not None
     spi = ep.esp_spi(sa)
     operations = list(operations)
@@ -251,8 +404,14 @@ def _conclude(
             operations.append(CloneInterface())
         nonces = sa.nonce_local_bytes + sa.nonce_remote_bytes
         operations += [*work.child_keys(sa.suite.prf, child.suite, nonces), *work.install()]
-    payloads = _answer_payloads(ep, sa, peer.profile, child, auth, spi, after_eap=first is not request)
-    operations += work.protect(sa, sum(p.size for p in payloads))
+    payloads = _answer_payloads(ep, sa, peer.profile, child, auth, spi, given, after_eap=first is not request)
+    if sa.ppk is not None:
+        payloads = (*payloads, ppk.accepted())
+    if ep.resumption is not None:
+        tickets = resumption.give(ep, sa, first, peer.identity, peer.profile.local_identity)
+        payloads = (*payloads, *tickets)
+        operations += resumption.sealing(tickets)
+    operations += work.protect(sa, size_of(payloads))
 
     def finish(now: int) -> None:
         sa.profile, sa.key, sa.keys_ready, sa.eap = peer.profile, peer.key, True, None
@@ -266,13 +425,42 @@ def _conclude(
             return
         if child is None:
             establish(ep, sa, now)
+            configuration.settle(ep, sa, None, now, told=given is not None)
             return
-        sa.tunnel = child.tunnel
+        ep.directory.assign(sa, child.tunnel)
         establish(ep, sa, now)
         selectors = (child.responder_selectors, child.initiator_selectors)
         peer_spi = first.get(SaPayload).spi
         children.install(ep, sa, child.suite, child.policy, spi, peer_spi, selectors, initiator=False, now=now)
+        configuration.settle(ep, sa, None, now, told=given is not None)
 
+    ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
+
+
+def _redirect(
+    ep: Endpoint,
+    sa: IkeSa,
+    peer: _Peer,
+    request: Message,
+    answer: tuple[AuthPayload | None, NotifyPayload],
+    operations: list[Operation],
+    *,
+    after_eap: bool,
+) -> None:
+    """Answer an authenticated initiator with AUTH and a redirection, without a Child SA (RFC 5685 section 6)."""
+    auth, away = answer
+    parts = proving(ep.implementation.profile.compositions.ike_auth_response)
+    composed = compose(concluding(parts) if after_eap else parts, ep.implementation, _proof(peer.profile, auth))
+    payloads = (*composed, away)
+
+    def finish(now: int) -> None:
+        sa.profile, sa.key, sa.keys_ready, sa.eap = peer.profile, peer.key, True, None
+        sa.local_identity, sa.remote_identity = peer.profile.local_identity, peer.identity
+        ep.respond(sa, request, payloads)
+        establish(ep, sa, now)
+        ep.tell("redirected", sa, now, detail=str(redirect.gateway_of(away)))
+
+    operations = [*operations, *work.protect(sa, sum(p.size for p in payloads))]
     ep.begin(sa, sa.remote, operations, "IKE_AUTH response", finish)
 
 
@@ -281,17 +469,20 @@ def _answer_payloads(
     sa: IkeSa,
     profile: IkeProfile,
     child: children.Agreement | Refusal | None,
-    auth: AuthPayload,
+    auth: AuthPayload | None,
     spi: int,
+    given: ConfigurationPayload | None,
     *,
     after_eap: bool,
 ) -> tuple[Payload, ...]:
     """Return the last response of IKE_AUTH: identity and certificate unless EAP came in between, AUTH, the Child SA."""
     parts: Sequence[Part | str] = ep.implementation.profile.compositions.ike_auth_response
-    supplied = _proof(profile, auth)
+    supplied = {**_proof(profile, auth), **authentication.request_window(ep)}
+    if sa.resumed is not None:
+        supplied["CERT"] = None
     conditions: set[Condition] = set()
-    if sa.virtual_address is not None and profile.pool is not None:
-        supplied["CP"] = configuration.reply(profile.pool, sa.virtual_address)
+    if given is not None and given.attributes:
+        supplied["CP"] = given
         conditions.add("config_request")
     if sa.mobike:
         conditions.add("mobike")
@@ -302,16 +493,16 @@ def _answer_payloads(
     if isinstance(child, Refusal):
         return (*compose(proving(parts), ep.implementation, supplied), NotifyPayload(child.notify))
     supplied["SA"] = SaPayload((child.proposal,), 4, spi)
-    supplied["TSi"] = TsPayload("TSi", child.initiator_selectors)
-    supplied["TSr"] = TsPayload("TSr", child.responder_selectors)
+    supplied["TSi"] = traffic_selectors("TSi", child.initiator_selectors)
+    supplied["TSr"] = traffic_selectors("TSr", child.responder_selectors)
     if child.policy.mode == "transport":
         conditions.add("transport")
     return compose(parts, ep.implementation, supplied, frozenset(conditions))
 
 
-def _proof(profile: IkeProfile, auth: AuthPayload, packet: EapPayload | None = None) -> dict[str, Supplied]:
+def _proof(profile: IkeProfile, auth: AuthPayload | None, packet: EapPayload | None = None) -> dict[str, Supplied]:
     return {
-        "IDr": IdPayload("IDr", profile.local_identity),
+        "IDr": identification("IDr", profile.local_identity),
         "CERT": authentication.certificates(profile),
         "AUTH": auth,
         "EAP": packet,
@@ -322,28 +513,59 @@ def _proof(profile: IkeProfile, auth: AuthPayload, packet: EapPayload | None = N
 
 
 def _begin_eap(
-    ep: Endpoint, sa: IkeSa, profile: IkeProfile, auth: AuthPayload, request: Message, operations: list[Operation]
+    ep: Endpoint, sa: IkeSa, server: eap.EapExchange, auth: AuthPayload, operations: list[Operation]
 ) -> None:
-    """Prove who we are and ask for the EAP identity (RFC 7296 2.16)."""
+    """Prove who we are and ask for the EAP identity, or begin the first method at once (RFC 7296 2.16)."""
     parts = proving(ep.implementation.profile.compositions.ike_auth_response)
-    payloads = compose(parts, ep.implementation, _proof(profile, auth, eap.identity_request()))
-    _answer_round(ep, sa, request, payloads, operations)
+
+    def answer(left: list[Operation], packet: EapPayload) -> None:
+        if packet.packet.code == "failure":
+            _fail_eap(ep, sa, server, server.first, packet, left)
+            return
+        payloads = compose(parts, ep.implementation, _proof(server.profile, auth, packet))
+        _answer_round(ep, sa, server.first, payloads, left)
+
+    request = eap.identity_request(server)
+    if request is not None:
+        answer(operations, request)
+    else:
+        eap.ask(ep, sa, server, eap.synthetic_identity(server), operations, answer)
 
 
-def _receive_eap(ep: Endpoint, sa: IkeSa, server: eap.EapServer, message: Message) -> None:
+def _fail_eap(
+    ep: Endpoint,
+    sa: IkeSa,
+    server: eap.EapExchange,
+    message: Message,
+    packet: EapPayload,
+    operations: list[Operation],
+) -> None:
+    refusal = authentication.refusal(sa, server.cause, server.identity, server.profile.name)
+    _refuse_auth(ep, sa, message, refusal, operations, packet)
+
+
+def _receive_eap(ep: Endpoint, sa: IkeSa, server: eap.EapExchange, message: Message) -> None:
     assert sa.suite is not None
-    identity = next(p.identity for p in server.first.all(IdPayload) if p.role == "IDi")
+    identity = server.identity
     operations = work.unprotect(sa, message)
     packet, auth = message.find(EapPayload), message.find(AuthPayload)
     if packet is not None:
-        more, answer = eap.next_request(ep, sa, server, packet)
-        operations += more
-        if answer.kind == "failure":
-            refusal = authentication.refusal(sa, "wrong EAP password", identity, server.profile.name)
-            _refuse_auth(ep, sa, message, refusal, operations, answer)
-        else:
-            _answer_round(ep, sa, message, (answer,), operations)
+
+        def answer(left: list[Operation], said: EapPayload) -> None:
+            if said.packet.code == "failure":
+                _fail_eap(ep, sa, server, message, said, left)
+            else:
+                _answer_round(ep, sa, message, (said,), left)
+
+        eap.ask(ep, sa, server, packet, operations, answer)
         return
+    if ep.has_ppks:
+        missing, mixing = ppk.take(sa, server.profile, message, identity)
+        operations += mixing
+        if missing is not None:
+            _refuse_auth(ep, sa, message, missing, operations, NotifyPayload("AUTHENTICATION_FAILED"))
+            return
+        auth = ppk.auth_of(sa, message)
     if sa.msk is None or auth is None or auth.proof != authentication.bind(sa.msk, sa, identity, mine=False):
         refusal = authentication.refusal(sa, "wrong EAP password", identity, server.profile.name)
         _refuse_auth(ep, sa, message, refusal, operations, NotifyPayload("AUTHENTICATION_FAILED"))
@@ -352,17 +574,20 @@ def _receive_eap(ep: Endpoint, sa: IkeSa, server: eap.EapServer, message: Messag
     operations += authentication.shared_key_operations(sa, identity, mine=False)
     operations += authentication.shared_key_operations(sa, local, mine=True)
     own = authentication.shared_key_auth(sa, sa.msk, local)
-    _conclude(ep, sa, _Peer(identity, server.profile, server.key), server.first, message, own, operations)
+    _authorise(ep, sa, _Peer(identity, server.profile, server.key), server.first, message, own, operations)
 
 
 def _answer_round(
     ep: Endpoint, sa: IkeSa, request: Message, payloads: tuple[Payload, ...], operations: list[Operation]
 ) -> None:
-    """Answer one request of an EAP exchange; the SA stays half-open, so that its timer goes on."""
+    """Answer a request of EAP, or the first of two proofs; the SA stays half-open, its timer goes on or begins anew."""
     assert sa.suite is not None
+    timeout_s = eap.timeout_s(ep, sa.eap) if sa.eap is not None else None
 
-    def finish(_now: int) -> None:
+    def finish(now: int) -> None:
         sa.keys_ready = True
+        if timeout_s is not None:
+            ep.set_timer(sa, "half_open", now + nanoseconds(timeout_s))
         ep.respond(sa, request, payloads)
 
     operations = [*operations, *work.protect(sa, sum(p.size for p in payloads))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 from ..implementation import Implementation
 from .sa import Cause, nanoseconds
 
@@ -19,6 +21,8 @@ class Restarts:
         #: True once this end has tried, or the tunnel was up through the peer's attempt.
         self._tried: dict[str, bool] = {}
         self._due_ns: dict[str, int] = {}
+        #: (end of the pause, tunnel); what `_due_ns` does not say any more counts for nothing.
+        self._queue: list[tuple[int, str]] = []
 
     def want(self, tunnel: str) -> None:
         """The driver wants the tunnel up now."""
@@ -42,15 +46,21 @@ class Restarts:
             wait_s = number("restart_after_timeout_s")
         else:
             wait_s = number("restart_after_refusal_s")
-        self._due_ns.setdefault(tunnel, now + nanoseconds(wait_s))
+        if tunnel not in self._due_ns:
+            self._due_ns[tunnel] = at = now + nanoseconds(wait_s)
+            heapq.heappush(self._queue, (at, tunnel))
 
     def take_due(self, now: int) -> list[str]:
         """Return the tunnels whose pause is over, in the order of their names, and forget the pauses."""
-        due = sorted(tunnel for tunnel, at in self._due_ns.items() if at <= now)
-        for tunnel in due:
+        due: list[str] = []
+        while (at := self.next_ns()) is not None and at <= now:
+            tunnel = heapq.heappop(self._queue)[1]
             del self._due_ns[tunnel]
-        return due
+            due.append(tunnel)
+        return sorted(due)
 
     def next_ns(self) -> int | None:
         """Return when the next pause ends, or None."""
-        return min(self._due_ns.values(), default=None)
+        while self._queue and self._due_ns.get(self._queue[0][1]) != self._queue[0][0]:
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else None

@@ -12,6 +12,9 @@ from enum import Enum
 class State(Enum):
     """State of one end of an IKE SA."""
 
+    # Members are looked up all the time; each is one object.
+    __hash__ = object.__hash__
+
     IDLE = "idle"
     INIT_SENT = "IKE_SA_INIT sent"
     AUTH_SENT = "IKE_AUTH sent"
@@ -24,6 +27,8 @@ class State(Enum):
 
 class Trigger(Enum):
     """What moves an IKE SA from one state to another."""
+
+    __hash__ = object.__hash__
 
     SEND_INIT = "send IKE_SA_INIT request"
     REPEAT_INIT = "cookie or other group demanded"

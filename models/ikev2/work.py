@@ -5,6 +5,7 @@ Lengths of PRF inputs follow the RFC; they decide nothing but the cost of hashin
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from ..algorithms import PRFS, SIGNATURES, Group, Kem, KeyExchange
@@ -34,6 +35,8 @@ KEY_PAD_BYTES = 17
 
 RECEIVE: list[Operation] = [HandleMessage("in")]
 SEND: list[Operation] = [HandleMessage("out")]
+_NAT_DETECTION: list[Operation] = [Hash("sha1", NAT_DETECTION_BYTES)] * 2
+_INSTALL: list[Operation] = [InstallSa()]
 
 KEM_STEPS: tuple[Literal["keygen", "encapsulate", "decapsulate"], ...] = ("keygen", "encapsulate", "decapsulate")
 
@@ -41,9 +44,16 @@ KEM_STEPS: tuple[Literal["keygen", "encapsulate", "decapsulate"], ...] = ("keyge
 _SIGNED_HASHES = {"ecdsa384": "sha384", "ecdsa521": "sha512"}
 
 
+#: What the same arguments always cost is put together once; callers share it.
+Operations = tuple[Operation, ...]
+
+#: Operations that differ in a length alone, made once for each.
+_protection, _unprotection = lru_cache(maxsize=4096)(Protect), lru_cache(maxsize=4096)(Unprotect)
+
+
 def nat_detection() -> list[Operation]:
     """The two hashes that make or check NAT_DETECTION_*_IP."""
-    return [Hash("sha1", NAT_DETECTION_BYTES), Hash("sha1", NAT_DETECTION_BYTES)]
+    return _NAT_DETECTION
 
 
 def prf_plus(prf: str, key_bytes: int, seed_bytes: int) -> list[Operation]:
@@ -52,14 +62,16 @@ def prf_plus(prf: str, key_bytes: int, seed_bytes: int) -> list[Operation]:
     return [PrfCall(prf, output + seed_bytes + 1, -(-key_bytes // output))]
 
 
-def ike_keys(suite: Suite, nonces_bytes: int) -> list[Operation]:
+@lru_cache(maxsize=4096)
+def ike_keys(suite: Suite, nonces_bytes: int) -> Operations:
     """SKEYSEED and the seven keys of an IKE SA (RFC 7296 2.14)."""
-    return [PrfCall(suite.prf, nonces_bytes), *prf_plus(suite.prf, suite.key_material_bytes(), nonces_bytes + 16)]
+    return (PrfCall(suite.prf, nonces_bytes), *prf_plus(suite.prf, suite.key_material_bytes(), nonces_bytes + 16))
 
 
-def shared_secret(suite: Suite, nonces_bytes: int) -> list[Operation]:
+@lru_cache(maxsize=4096)
+def shared_secret(suite: Suite, nonces_bytes: int) -> Operations:
     """Check the peer's value, compute the shared secret, derive the keys of the IKE SA."""
-    return [DhValidate(suite.group), DhShared(suite.group), *ike_keys(suite, nonces_bytes)]
+    return (DhValidate(suite.group), DhShared(suite.group), *ike_keys(suite, nonces_bytes))
 
 
 def stateless_answer() -> list[Operation]:
@@ -72,9 +84,10 @@ def cookie() -> list[Operation]:
     return [Hash("sha1", NAT_DETECTION_BYTES)]
 
 
-def psk_auth(prf: str, signed_bytes: int, id_bytes: int) -> list[Operation]:
+@lru_cache(maxsize=4096)
+def psk_auth(prf: str, signed_bytes: int, id_bytes: int) -> Operations:
     """AUTH by a shared key, made or checked: three PRF calls, one over the signed octets (RFC 7296 2.15)."""
-    return [PrfCall(prf, id_bytes), PrfCall(prf, KEY_PAD_BYTES), PrfCall(prf, signed_bytes)]
+    return (PrfCall(prf, id_bytes), PrfCall(prf, KEY_PAD_BYTES), PrfCall(prf, signed_bytes))
 
 
 def signed_digest(prf: str, signed_bytes: int, id_bytes: int, algorithm: str) -> list[Operation]:
@@ -112,36 +125,41 @@ def _kem(method: Kem, step: int) -> Operation:
     return KemStep(method.name, name)
 
 
-def child_keys(prf: str, child: EspSuite, nonces_bytes: int) -> list[Operation]:
+@lru_cache(maxsize=4096)
+def child_keys(prf: str, child: EspSuite, nonces_bytes: int) -> Operations:
     """KEYMAT of a Child SA (RFC 7296 2.17)."""
-    return prf_plus(prf, child.key_material_bytes(), nonces_bytes)
+    return tuple(prf_plus(prf, child.key_material_bytes(), nonces_bytes))
 
 
 def install() -> list[Operation]:
     """Put one pair of ESP SAs into the data plane."""
-    return [InstallSa()]
+    return _INSTALL
 
 
-def key_exchange_initiator(group: int) -> list[Operation]:
+@lru_cache(maxsize=4096)
+def key_exchange_initiator(group: int) -> Operations:
     """Key pair of an optional key exchange; nothing without a group."""
-    return [DhKeygen(group)] if group else []
+    return (DhKeygen(group),) if group else ()
 
 
-def key_exchange_finish(group: int) -> list[Operation]:
+@lru_cache(maxsize=4096)
+def key_exchange_finish(group: int) -> Operations:
     """Check and shared secret of an optional key exchange; nothing without a group."""
-    return [DhValidate(group), DhShared(group)] if group else []
+    return (DhValidate(group), DhShared(group)) if group else ()
 
 
 def protect(sa: IkeSa, inner_bytes: int) -> list[Operation]:
     """Protect and send one message of ``inner_bytes`` of payloads, each piece of it when it is fragmented."""
     suite = sa.suite
     assert suite is not None
-    pieces = cut(sa, suite, inner_bytes)
+    pieces = cut(sa, suite, inner_bytes) if sa.fragment_bytes else ()
     if not pieces:
-        return [Protect(suite.encryption, suite.integrity, suite.protected_bytes(inner_bytes)), *SEND]
+        return [_protection(suite.encryption, suite.integrity, suite.protected_bytes(inner_bytes)), *SEND]
     sends = [*SEND, *([HandleMessage("out", stateless=True)] * (len(pieces) - 1))]
     return [
-        o for n, sent in zip(pieces, sends, strict=True) for o in (Protect(suite.encryption, suite.integrity, n), sent)
+        operation
+        for n_bytes, sent in zip(pieces, sends, strict=True)
+        for operation in (_protection(suite.encryption, suite.integrity, n_bytes), sent)
     ]
 
 
@@ -151,7 +169,7 @@ def unprotect(sa: IkeSa, message: Message) -> list[Operation]:
     if suite is None:
         return RECEIVE
     n_bytes = message.fragments[sa.completed_by - 1] if sa.completed_by else message.ike_bytes - IKE_HEADER_BYTES
-    return [*RECEIVE, Unprotect(suite.encryption, suite.integrity, n_bytes)]
+    return [*RECEIVE, _unprotection(suite.encryption, suite.integrity, n_bytes)]
 
 
 def send(message: Message) -> list[Operation]:

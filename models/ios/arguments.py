@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from ..errors import InputError, unknown_name
 from ..secret import Secret
@@ -144,6 +144,14 @@ class Arguments:
             raise self.error(
                 f"{what} '{word}' is not an IPv6 address with a prefix length, such as 2001:db8::1/64"
             ) from None
+
+    def ipv6_address(self, what: str) -> IPv6Address:
+        """Take ``X::Y``. Raises InputError."""
+        word = self.value(what)
+        try:
+            return IPv6Address(word)
+        except ValueError:
+            raise self.error(f"{what} '{word}' is not an IPv6 address such as 2001:db8::1") from None
 
     def ipv6_network(self, what: str) -> IPv6Network:
         """Take ``X::/N``; host bits are cut off. Raises InputError."""

@@ -8,7 +8,7 @@ A certificate is taken to be issued for the identity that its router sends: IOS 
 certificate map is judged here, for all certificates are known before a run: it lets in the identities of the routers
 whose certificates it matches.
 
-What this leaves out: chains with intermediate CAs, revocation, validity; trust by profile (each router takes the CAs of
+What this leaves out: chains with intermediate CAs, dates of validity; trust by profile (each router takes the CAs of
 all its trustpoints, as its CERTREQ does); tests of a map other than those of subject and issuer.
 """
 
@@ -22,7 +22,7 @@ from ..algorithms import SIGNATURES
 from ..certificate_length import IOS_FRAME, estimated_der_bytes
 from ..errors import InputError, unknown_name
 from ..ikev2.identity import Identity, IdentityMatch
-from ..ikev2.policy import Certificate, Credential
+from ..ikev2.policy import REVOCATION_METHODS, Certificate, Credential, RevocationMethod
 from ..secret import Secret
 from ..values import RECOLLECTION, Ledger, Value
 from .config import CertificateMapEntry, CertificateRule, KeyKind, KeyPair, Profile, RouterConfig, Trustpoint
@@ -70,7 +70,9 @@ class Certificates:
         der_bytes = self._der_bytes(config, trustpoint, algorithm, issuer_algorithm)
         self._note_authority(trustpoint)
         issuer = authority(config, trustpoint)
-        return Credential((Certificate(identity, algorithm, der_bytes, issuer, issuer_algorithm, key),), key)
+        serial = serial_of(config, self._configs)
+        certificate = Certificate(identity, algorithm, der_bytes, issuer, issuer_algorithm, key, serial)
+        return Credential((certificate,), key)
 
     def admitted(self, config: RouterConfig, profile: Profile) -> tuple[IdentityMatch, ...]:
         """Return the identities of the other routers that ``match certificate`` of a profile lets in.
@@ -187,6 +189,22 @@ def trusted(config: RouterConfig) -> tuple[str, ...]:
     """Return the CAs whose certificates a router accepts: those of its trustpoints, each once."""
     trustpoints = (t for t in config.trustpoints.values() if t.enrollment != "selfsigned")
     return tuple(dict.fromkeys(authority(config, t) for t in trustpoints))
+
+
+def serial_of(config: RouterConfig, configs: Sequence[RouterConfig]) -> int:
+    """Return the serial number of a router's certificates: no CA gives two routers the same one."""
+    return 1 + next(number for number, other in enumerate(configs) if other is config)
+
+
+def revocation(config: RouterConfig) -> dict[str, tuple[RevocationMethod, ...]]:
+    """Return how a router looks up the status of certificates, by CA; IOS fetches the CRL unless told otherwise."""
+    checks: dict[str, tuple[RevocationMethod, ...]] = {}
+    for trustpoint in config.trustpoints.values():
+        if trustpoint.enrollment != "selfsigned":
+            methods = trustpoint.revocation_check or ["crl"]
+            known = tuple(m for word in methods for m in REVOCATION_METHODS if m == word)
+            checks.setdefault(authority(config, trustpoint), known)
+    return checks
 
 
 def _signature(pair: KeyPair) -> str:

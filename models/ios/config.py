@@ -7,10 +7,11 @@ implementation profile and to ``to_ikev2``, so that "not configured" stays visib
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal
 
 from ..secret import Secret
+from .aaa_config import AaaConfig
 
 IdentityKind = Literal["address", "fqdn", "email", "dn", "key-id", "any"]
 
@@ -80,6 +81,12 @@ class KeyringPeer:
     remote_key_line: Line | None = None
     address_line: Line | None = None
     network_v6: IPv6Network | None = None
+    #: ``ppk manual id ID key KEY [required]``; ``ppk_dynamic``: keys from a SKIP server instead.
+    ppk_id: str = ""
+    ppk_key: Secret | None = None
+    ppk_required: bool = False
+    ppk_dynamic: bool = False
+    ppk_line: Line | None = None
 
 
 @dataclass(slots=True)
@@ -212,6 +219,19 @@ class Authorization:
     aaa_list: str
     name: str
     line: Line
+    #: Name of the name-mangler, empty without one.
+    mangler: str = ""
+    #: ``override``: these rights win over those of the other scope.
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EapLogin:
+    """``authentication local eap METHOD username U password P``; empty or None: not said."""
+
+    method: str = ""
+    user: str = ""
+    password: Secret | None = None
 
 
 @dataclass(slots=True)
@@ -234,18 +254,37 @@ class Profile:
     auth_local_line: Line | None = None
     auth_remote: list[str] = field(default_factory=list)
     auth_remote_line: Line | None = None
+    #: ``authentication remote eap query-identity``: the user is who EAP-Identity says, not the IKE identity.
+    eap_query_identity: bool = False
+    #: ``authentication remote eap timeout``.
+    eap_timeout_s: int | None = None
+    eap_login: EapLogin = EapLogin()
     inline_local_key: Secret | None = None
     inline_remote_key: Secret | None = None
     keyring: str | None = None
     keyring_line: Line | None = None
     keyring_aaa: str | None = None
+    keyring_ppk: str | None = None
+    keyring_ppk_line: Line | None = None
+    keyring_aaa_line: Line | None = None
+    keyring_aaa_mangler: str = ""
+    #: ``aaa accounting METHOD LIST`` by method, and ``aaa authentication eap LIST``.
+    accounting: dict[str, tuple[str, Line]] = field(default_factory=dict)
+    authentication_eap: tuple[str, Line] | None = None
     trustpoints: list[TrustpointUse] = field(default_factory=list)
     authorizations: list[Authorization] = field(default_factory=list)
     lifetime_s: int | None = None
+    #: ``lifetime certificate``: the IKE SA ends with the peer's certificate.
+    lifetime_certificate: bool = False
     dpd: Dpd | None = None
     virtual_template: int | None = None
     virtual_template_line: Line | None = None
     config_exchange_request: bool | None = None
+    #: ``config-exchange set send`` and ``accept``; ``nat keepalive``, ``nat force-encap``. None: not said.
+    config_set_send: bool | None = None
+    config_set_accept: bool | None = None
+    nat_keepalive_s: int | None = None
+    nat_force_encap: bool = False
     shutdown: bool = False
     #: ``virtual-template N mode auto``: the tunnel mode (GRE or IPsec, IPv4 or IPv6) follows what the peer asks for.
     virtual_template_mode_auto: bool = False
@@ -341,6 +380,16 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticRouteV6:
+    """``ipv6 route PREFIX/N [IF] [NEXTHOP]``; a distance is not kept."""
+
+    prefix: IPv6Network
+    next_hop: IPv6Address | None
+    interface: str | None
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
 class StaticRoute:
     """``ip route PREFIX MASK NEXTHOP|INTERFACE [distance]``."""
 
@@ -375,6 +424,9 @@ class RouterConfig:
     domain_name: str | None = None
     interfaces: dict[str, Interface] = field(default_factory=dict)
     routes: list[StaticRoute] = field(default_factory=list)
+    routes_v6: list[StaticRouteV6] = field(default_factory=list)
+    #: ``username NAME ... password|secret``: the router's own users.
+    users: dict[str, Secret] = field(default_factory=dict)
     network_statements: list[NetworkStatement] = field(default_factory=list)
     routing_protocols: list[str] = field(default_factory=list)
     proposals: dict[str, Proposal] = field(default_factory=dict)
@@ -386,12 +438,21 @@ class RouterConfig:
     dpd: Dpd | None = None
     fragmentation_mtu: int | None = None
     cookie_challenge: int | None = None
+    disconnect_revoked_peers: bool = False
     window: int | None = None
     max_in_negotiation: dict[str, int] = field(default_factory=dict)
+    #: ``crypto ikev2 limit queue sa-init``; ``crypto ikev2 nat keepalive``; redirections that it follows. [1], [s], [1]
+    sa_init_queue: int | None = None
+    nat_keepalive_s: int | None = None
+    max_redirects: int | None = None
     max_sa: int | None = None
     ipsec_lifetime_s: int | None = None
     ipsec_lifetime_kilobytes: int | None = None
     ipsec_replay_window: int | None = None
+    #: ``crypto ipsec fragmentation after-encryption``; by default packets are cut before encryption.
+    fragments_after_encryption: bool = False
+    #: ``crypto ipsec df-bit``: DF of the outer packet.
+    df_bit: Literal["copy", "set", "clear"] = "copy"
     trustpoints: dict[str, Trustpoint] = field(default_factory=dict)
     certificate_chains: dict[str, CertificateChain] = field(default_factory=dict)
     certificate_maps: dict[str, CertificateMap] = field(default_factory=dict)
@@ -399,5 +460,6 @@ class RouterConfig:
     key_pairs: dict[tuple[KeyKind, str], KeyPair] = field(default_factory=dict)
     #: Smart defaults that were switched off: ``proposal``, ``policy``, ``transform-set``, ``ipsec profile``.
     removed_defaults: list[str] = field(default_factory=list)
+    aaa: AaaConfig = field(default_factory=AaaConfig)
     #: Lines that were read and not understood, in order; they are listed by ``lint`` as notes, never silently lost.
     unknown_lines: list[Line] = field(default_factory=list)

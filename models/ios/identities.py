@@ -1,12 +1,13 @@
 """What an IOS router calls itself and what it accepts, as identities of IKEv2.
 
-What this leaves out: IPv6, name-manglers.
+What this leaves out: name-manglers.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, ip_address, ip_network
 
+from ..addresses import IpAddress
 from ..errors import InputError, unknown_name
 from ..ikev2.identity import Identity, IdentityMatch
 from .config import IdentityRule, Interface, Line, Profile, RouterConfig, Trustpoint
@@ -20,24 +21,26 @@ def where(line: Line) -> str:
     return f"{line.file}:{line.number}"
 
 
-def source_address(config: RouterConfig, interface: Interface) -> IPv4Address:
-    """Return the address that a tunnel sends from. Raises InputError."""
+def source_address(config: RouterConfig, interface: Interface) -> IpAddress:
+    """Return the address that a tunnel sends from: of the family of its destination. Raises InputError."""
     source = interface.tunnel_source
     line = interface.tunnel_source_line or interface.line
     if source is None:
         raise InputError(f"{interface.name} has no tunnel source", where(interface.line))
     try:
-        return IPv4Address(source)
+        return ip_address(source)
     except ValueError:
         pass
     if source == "dynamic":
         raise InputError("tunnel source dynamic (FlexVPN client) is not simulated yet", where(line))
     if source not in config.interfaces:
         raise unknown_name("interface", source, config.interfaces, where(line))
-    addresses = config.interfaces[source].addresses
+    version = 6 if ":" in (interface.tunnel_destination or "") else 4
+    known = config.interfaces[source]
+    addresses: list[IpAddress] = [a.ip for a in (known.addresses_v6 if version == 6 else known.addresses)]
     if not addresses:
-        raise InputError(f"tunnel source {source} has no IPv4 address", where(line))
-    return addresses[0].ip
+        raise InputError(f"tunnel source {source} has no IPv{version} address", where(line))
+    return addresses[0]
 
 
 def signing_trustpoint(config: RouterConfig, profile: Profile) -> Trustpoint:
@@ -90,7 +93,7 @@ def local_identity(config: RouterConfig, profile: Profile) -> Identity:
         )
     if rule is not None and rule.kind != "any" and rule.value:
         if rule.kind == "address":
-            _ipv4(rule)
+            _address(rule)
         return Identity(rule.kind, rule.value)
     if signs:
         return Identity("dn", subject_name(config, signing_trustpoint(config, profile)))
@@ -105,18 +108,20 @@ def local_identity(config: RouterConfig, profile: Profile) -> Identity:
 
 
 def accepted(rule: IdentityRule) -> IdentityMatch:
-    """Return one ``match identity remote``. Raises InputError for IPv6."""
+    """Return one ``match identity remote``. Raises InputError for what is no address."""
+    if rule.kind == "address" and ":" in rule.value:
+        prefix = f"{rule.value}/{rule.mask or 128}"
+        return IdentityMatch("address", rule.value, network=ip_network(prefix, strict=False))
     if rule.kind == "address":
-        _ipv4(rule)
+        _address(rule)
         # 0.0.0.0 without a mask stands for every address, any other address for itself.
         mask = rule.mask or ("0.0.0.0" if rule.value == "0.0.0.0" else "255.255.255.255")
-        network = IPv4Network(f"{rule.value}/{mask}", strict=False)
-        return IdentityMatch("address", rule.value, network=network)
+        return IdentityMatch("address", rule.value, network=IPv4Network(f"{rule.value}/{mask}", strict=False))
     return IdentityMatch(rule.kind, rule.value, rule.domain)
 
 
-def _ipv4(rule: IdentityRule) -> IPv4Address:
+def _address(rule: IdentityRule) -> IpAddress:
     try:
-        return IPv4Address(rule.value)
+        return ip_address(rule.value)
     except ValueError:
-        raise InputError(f"IPv6 transport ({rule.value}) is not simulated yet", where(rule.line)) from None
+        raise InputError(f"identity address {rule.value}: an IP address is needed", where(rule.line)) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..secret import Secret
 from .config import Line
-from .redaction import HIDDEN, secret_start
+from .redaction import HIDDEN, secret_end, secret_start
 
 _BANNER = re.compile(
     r"ban(?:n(?:er?)?)?\s+(?:(?:motd|exec|login|incoming|prompt-timeout|slip-ppp|config-save)\s+)?(\^C|[^A-Za-z0-9\s]|\x03)(.*)",
@@ -91,6 +91,8 @@ def _hexadecimal_bytes(lines: list[str]) -> int:
 
 def _printable(text: str) -> str:
     """Return the text with control characters replaced: configuration text must not steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
@@ -126,8 +128,9 @@ def _command(raw: str, path: Path, number: int) -> Command:
     start = _secret_start(raw.split())
     with_secret = _COMMENT_AFTER_SECRET.sub("", raw.strip()).split()
     if start is not None and start < len(with_secret):  # else only the comment speaks of a secret, and it is gone
-        secret = _secret(with_secret, start)
-        words = [*with_secret[:start], HIDDEN]
+        end = secret_end(with_secret, start)
+        secret = _secret(with_secret[:end], start)
+        words = [*with_secret[:start], HIDDEN, *with_secret[end:]]
     negated = len(words) > 1 and words[0].lower() in _NEGATIONS
     line = Line(path.name, number, _printable(" ".join(words)))
     return Command(tuple(words[1:] if negated else words), indent, line, f"{path}:{number}", negated, secret)

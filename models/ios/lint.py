@@ -1,13 +1,13 @@
 """Finds what is wrong with a folder of configurations before anything is simulated.
 
 The rules live in the ``rules_*`` modules, by topic. What this leaves out: whatever needs lines that the reader does
-not understand (authorization policies, NHRP, access lists, crypto maps), and every judgement about secrets that the
-collector of the configurations has replaced.
+not understand (NHRP, access lists, crypto maps), and every judgement about secrets that the collector of the
+configurations has replaced.
 """
 
 from __future__ import annotations
 
-from . import rules_authentication, rules_certificates, rules_crypto, rules_network, rules_references
+from . import rules_aaa, rules_authentication, rules_certificates, rules_crypto, rules_network, rules_references
 from .config import RouterConfig
 from .rules_registry import RULES, Finding, Severity
 
@@ -16,7 +16,7 @@ __all__ = ["RULES", "Finding", "Severity", "lint"]
 _ORDER: dict[Severity, int] = {"fatal": 0, "warning": 1, "note": 2}
 
 # Importing the modules registers their rules.
-_MODULES = (rules_authentication, rules_certificates, rules_crypto, rules_network, rules_references)
+_MODULES = (rules_aaa, rules_authentication, rules_certificates, rules_crypto, rules_network, rules_references)
 
 
 def lint(routers: list[RouterConfig]) -> list[Finding]:

@@ -18,9 +18,12 @@ from .redaction import secret_start
 _DIGIT = re.compile("[0-9A-Fa-f]")
 
 
-def pseudonymous_copies(folder: Path, files: Iterable[str]) -> dict[str, str]:
-    """Return the text of each file by its name, with pseudonyms that hold for all of them together."""
-    names: dict[str, str] = {}
+def pseudonymous_copies(folder: Path, files: Iterable[str], names: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the text of each file by its name, with pseudonyms that hold for all of them together.
+
+    ``names``: takes the pseudonym of each secret.
+    """
+    names = {} if names is None else names
     return {Path(f).name: _copy(read_text(folder / Path(f).name), names) for f in sorted(files)}
 
 

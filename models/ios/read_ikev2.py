@@ -1,7 +1,7 @@
 """The commands of ``crypto ikev2``: proposals, policies, keyrings, profiles and the global settings.
 
-Ranges are those of facts E.2. What this leaves out: authorization policies, the FlexVPN client, the cluster, name
-manglers, PPK and post-quantum key exchange; their lines are listed as not understood.
+Ranges are those of facts E.2. What this leaves out: the FlexVPN client, the cluster,
+and post-quantum key exchange; their lines are listed as not understood.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from .arguments import Arguments, NotUnderstood, is_hole
 from .config import (
     Authorization,
     Dpd,
+    EapLogin,
     IdentityKind,
     IdentityRule,
     Keyring,
@@ -111,7 +112,20 @@ def _peer(keyring: Keyring, args: Arguments) -> Section | None:
 
 
 PEER.accept("description")
-PEER.know("ppk")
+
+
+@PEER.on("ppk", clears=("ppk_id", "ppk_key", "ppk_required", "ppk_dynamic", "ppk_line"))
+def _peer_ppk(peer: KeyringPeer, args: Arguments) -> None:
+    peer.ppk_id, peer.ppk_key, peer.ppk_required, peer.ppk_dynamic = "", None, False, False
+    peer.ppk_line = args.line
+    if args.choice("source of the PPK", ("manual", "dynamic")) == "dynamic":
+        peer.ppk_dynamic = True
+        return
+    args.choice("keyword", ("id",))
+    peer.ppk_id = args.name("the PPK's identity")
+    args.choice("keyword", ("key",))
+    peer.ppk_key = _key(args)
+    peer.ppk_required = args.line.text.lower().split()[-1] != "<secret>"
 
 
 @PEER.on("address", clears=("network", "network_v6", "address_line"))
@@ -225,11 +239,23 @@ def _inline_key(args: Arguments) -> Secret | None:
     return _key(args) if args.optional("key") else None
 
 
-@PROFILE.on("authentication local", clears=("auth_local", "auth_local_line", "inline_local_key"))
+@PROFILE.on("authentication local", clears=("auth_local", "auth_local_line", "inline_local_key", "eap_login"))
 def _authentication_local(profile: Profile, args: Arguments) -> None:
     profile.auth_local = args.choice("authentication method", LOCAL_METHODS)
     profile.auth_local_line = args.line
-    profile.inline_local_key = _inline_key(args)
+    if profile.auth_local == "eap":
+        profile.eap_login = _eap_login(args)
+    else:
+        profile.inline_local_key = _inline_key(args)
+
+
+def _eap_login(args: Arguments) -> EapLogin:
+    """Take ``[gtc | md5 | ms-chapv2] [username U] [password P]``."""
+    method = args.optional("gtc", "md5", "ms-chapv2", "mschapv2") or ""
+    user = args.name("a user's name") if args.optional("username") else ""
+    if args.more and args.optional("password") is None:
+        raise args.error(f"found '{args.peek()}', allowed: gtc, md5, ms-chapv2, username NAME, password PASSWORD")
+    return EapLogin(method.replace("ms-", "ms"), user, args.secret)
 
 
 @PROFILE.on("authentication remote", clears=("auth_remote", "auth_remote_line", "inline_remote_key"))
@@ -240,6 +266,12 @@ def _authentication_remote(profile: Profile, args: Arguments) -> None:
     profile.auth_remote_line = profile.auth_remote_line or args.line
     if method == "pre-share":
         profile.inline_remote_key = _inline_key(args)
+    elif method == "eap":
+        while args.more:
+            if args.choice("option of EAP", ("query-identity", "timeout")) == "timeout":
+                profile.eap_timeout_s = args.number("timeout in seconds", 45, 180)
+            else:
+                profile.eap_query_identity = True
 
 
 @PROFILE.on("keyring local", clears=("keyring", "keyring_line"))
@@ -247,9 +279,9 @@ def _keyring_local(profile: Profile, args: Arguments) -> None:
     profile.keyring, profile.keyring_line = args.name("a keyring's name"), args.line
 
 
-@PROFILE.on("keyring aaa", clears=("keyring_aaa",))
-def _keyring_aaa(profile: Profile, args: Arguments) -> None:
-    profile.keyring_aaa = args.name("a AAA list's name")
+@PROFILE.on("keyring ppk", clears=("keyring_ppk", "keyring_ppk_line"))
+def _keyring_ppk(profile: Profile, args: Arguments) -> None:
+    profile.keyring_ppk, profile.keyring_ppk_line = args.name("a keyring's name"), args.line
 
 
 @PROFILE.on("pki trustpoint", undo=True)
@@ -264,23 +296,26 @@ def _trustpoint(profile: Profile, args: Arguments) -> None:
 @PROFILE.on("aaa authorization user", "aaa authorization group", undo=True)
 def _authorization(profile: Profile, args: Arguments) -> None:
     scope: Any = "user" if "user" in args.line.text.lower().split() else "group"
-    args.optional("override")
+    override = args.optional("override") is not None
     method: Any = args.choice("peer's authentication", ("psk", "cert", "eap", "anyconnect-eap"))
     profile.authorizations = [a for a in profile.authorizations if (a.scope, a.method) != (scope, method)]
     if args.negated:
         return
-    aaa_list = name = ""
+    aaa_list = name = mangler = ""
     if args.choice("source of the authorization", ("cached", "list")) == "list":
         aaa_list = args.name("a AAA list's name")
-        if args.more and not args.optional("name-mangler") and args.peek().lower() != "password":
+        if args.optional("name-mangler"):
+            mangler = args.name("a name-mangler's name")
+        elif args.more and args.peek().lower() != "password":
             name = args.name("a name")
-    profile.authorizations.append(Authorization(scope, method, aaa_list, name, args.line))
+    profile.authorizations.append(Authorization(scope, method, aaa_list, name, args.line, mangler, override))
 
 
-@PROFILE.on("lifetime", clears=("lifetime_s",))
+@PROFILE.on("lifetime", clears=("lifetime_s", "lifetime_certificate"))
 def _lifetime(profile: Profile, args: Arguments) -> None:
     if args.optional("certificate"):
-        raise NotUnderstood
+        profile.lifetime_certificate = True
+        return
     profile.lifetime_s = args.number("IKE SA lifetime", 120, 86400)
 
 
@@ -314,9 +349,8 @@ def _profile_shutdown(profile: Profile, args: Arguments) -> None:
 
 
 PROFILE.accept("description")
-PROFILE.know("match fvrf", "match inbound-only", "keyring ppk", "nat", "aaa authentication eap")
-PROFILE.know("aaa authentication anyconnect-eap")
-PROFILE.know("aaa accounting", "config-exchange set", "initial-contact", "reconnect", "redirect", "ivrf", "anyconnect")
+PROFILE.know("match fvrf", "match inbound-only", "nat")
+PROFILE.know("config-exchange set", "initial-contact", "reconnect", "redirect", "ivrf", "anyconnect")
 
 
 def register(mode: Mode) -> None:
@@ -328,12 +362,13 @@ def register(mode: Mode) -> None:
     mode.on("crypto ikev2 dpd", clears=("dpd",), strong=True)(_global_dpd)
     mode.on("crypto ikev2 fragmentation", clears=("fragmentation_mtu",), strong=True)(_fragmentation)
     mode.on("crypto ikev2 cookie-challenge", clears=("cookie_challenge",), strong=True)(_cookie_challenge)
+    mode.on("crypto ikev2 disconnect-revoked-peers", undo=True, strong=True)(_disconnect_revoked_peers)
     mode.on("crypto ikev2 window", clears=("window",), strong=True)(_window)
     negotiation = ("crypto ikev2 limit max-in-negotation-sa", "crypto ikev2 limit max-in-negotiation-sa")
     mode.on(*negotiation, clears=("max_in_negotiation",), strong=True)(_max_in_negotiation)
     mode.on("crypto ikev2 limit max-sa", clears=("max_sa",), strong=True)(_max_sa)
-    mode.know("crypto ikev2", "crypto ikev2 authorization policy", "crypto ikev2 client flexvpn", strong=True)
-    mode.know("crypto ikev2 name-mangler", "crypto ikev2 cluster", "crypto ikev2 nat keepalive", strong=True)
+    mode.know("crypto ikev2", "crypto ikev2 client flexvpn", strong=True)
+    mode.know("crypto ikev2 cluster", strong=True)
 
 
 def _global_dpd(router: RouterConfig, args: Arguments) -> None:
@@ -346,6 +381,10 @@ def _fragmentation(router: RouterConfig, args: Arguments) -> None:
 
 def _cookie_challenge(router: RouterConfig, args: Arguments) -> None:
     router.cookie_challenge = args.number("cookie-challenge", 0, 1000)
+
+
+def _disconnect_revoked_peers(router: RouterConfig, args: Arguments) -> None:
+    router.disconnect_revoked_peers = not args.negated
 
 
 def _window(router: RouterConfig, args: Arguments) -> None:

@@ -148,6 +148,8 @@ def register(mode: Mode) -> None:
     )
     mode.on("crypto ipsec security-association lifetime", undo=True)(_global_lifetime)
     mode.on("crypto ipsec security-association replay", clears=("ipsec_replay_window",))(_global_replay)
+    mode.on("crypto ipsec fragmentation", undo=True)(_fragmentation)
+    mode.on("crypto ipsec df-bit", clears=("df_bit",))(_df_bit)
     mode.know("crypto ipsec", "crypto ipsec security-association", "crypto ipsec nat-transparency")
     mode.know("crypto isakmp", "crypto keyring", "crypto map", strong=True)
     mode.know("crypto dynamic-map", "crypto gdoi", "crypto call", "crypto logging", "crypto engine", "crypto vpn")
@@ -160,6 +162,16 @@ def _global_lifetime(router: RouterConfig, args: Arguments) -> None:
         router.ipsec_lifetime_s = None if args.negated else seconds
     if kilobytes is not None:
         router.ipsec_lifetime_kilobytes = None if args.negated else kilobytes
+
+
+def _fragmentation(router: RouterConfig, args: Arguments) -> None:
+    when = args.choice("fragmentation", ("before-encryption", "after-encryption"))
+    router.fragments_after_encryption = when == "after-encryption" and not args.negated
+
+
+def _df_bit(router: RouterConfig, args: Arguments) -> None:
+    found: Any = args.choice("df-bit", ("clear", "copy", "set"))
+    router.df_bit = found
 
 
 def _global_replay(router: RouterConfig, args: Arguments) -> None:

@@ -46,10 +46,10 @@ def _enrollment(trustpoint: Trustpoint, args: Arguments) -> None:
     if word in _MANNERS:
         return
     trustpoint.enrollment = "selfsigned" if word == "self" else word
-    trustpoint.enrollment_url = _same_url(args.value("the CA's URL")) if word == "url" else ""
+    trustpoint.enrollment_url = same_url(args.value("the CA's URL")) if word == "url" else ""
 
 
-def _same_url(url: str) -> str:
+def same_url(url: str) -> str:
     """Return the URL in the form in which equal ones are equal: small letters, no default port, no ``/`` at the end."""
     scheme, _, rest = url.lower().partition("://")
     host, slash, path = rest.partition("/")
@@ -82,7 +82,9 @@ def _key(trustpoint: Trustpoint, args: Arguments) -> None:
 
 @TRUSTPOINT.on("revocation-check", clears=("revocation_check",))
 def _revocation_check(trustpoint: Trustpoint, args: Arguments) -> None:
-    trustpoint.revocation_check = args.words()
+    trustpoint.revocation_check = []
+    while args.more:
+        trustpoint.revocation_check.append(args.choice("method", ("crl", "ocsp", "none")))
 
 
 TRUSTPOINT.accept("description", "hash", "serial-number", "ip-address", "subject-alt-name", "usage", "eku", "password")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from .arguments import Arguments, NotUnderstood, is_hole, looks_like_address, prefix_length
-from .config import NetworkStatement, RouterConfig, StaticRoute
+from .config import NetworkStatement, RouterConfig, StaticRoute, StaticRouteV6
 from .modes import Mode, Section
 
 ROUTER = Mode("router")
@@ -52,6 +52,20 @@ def _ip_route(router: RouterConfig, args: Arguments) -> None:
         if (kept.prefix, kept.next_hop, kept.interface, kept.vrf) != gone
         and not (any_hop and (kept.prefix, kept.vrf) == (route.prefix, route.vrf))
     ]
+
+
+def _ipv6_route(router: RouterConfig, args: Arguments) -> None:
+    """Take ``PREFIX/N [IF] [NEXTHOP] ...``."""
+    if args.peek().lower() == "vrf" or is_hole(args.peek()):
+        raise NotUnderstood
+    prefix = args.ipv6_network("destination prefix")
+    interface = args.interface() if args.more and ":" not in args.peek() else None
+    next_hop = args.ipv6_address("next hop") if ":" in args.peek() else None
+    if next_hop is None and interface is None and not args.negated:
+        raise args.error(f"'{args.line.text}' is incomplete: a next hop or an interface is missing")
+    router.routes_v6 = [kept for kept in router.routes_v6 if not args.negated or kept.prefix != prefix]
+    if not args.negated:
+        router.routes_v6.append(StaticRouteV6(prefix, next_hop, interface, args.line))
 
 
 def _static_route(args: Arguments) -> StaticRoute:
@@ -185,7 +199,6 @@ _ELSEWHERE = (
     "ip vrf",
     "ipv6 access-list",
     "ipv6 cef",
-    "ipv6 route",
     "ipv6 router",
     "ipv6 unicast-routing",
     "key chain",
@@ -214,7 +227,6 @@ _ELSEWHERE = (
     "tacacs server",
     "tacacs-server",
     "track",
-    "username",
     "vlan",
     "vtp",
     "zone",
@@ -222,13 +234,23 @@ _ELSEWHERE = (
 )
 
 
+def _username(router: RouterConfig, args: Arguments) -> None:
+    """Take a user of the router with its password; what else is said of it is of no interest here."""
+    name = args.name("a user's name")
+    router.users.pop(name, None)
+    if not args.negated and args.secret is not None:
+        router.users[name] = args.secret
+    args.rest()
+
+
 def register(mode: Mode) -> None:
     """Add the remaining commands to the global mode."""
     mode.know(*_ELSEWHERE)
     mode.know("line aux", "line con", "line console", "line vty", "vrf definition", "ip access-list", strong=True)
-    mode.know("ip local pool", "aaa new-model", strong=True)
     mode.on("hostname")(_hostname)
+    mode.on("username", undo=True)(_username)
     mode.on("version", clears=("version",))(_version)
     mode.on("ip domain name", "ip domain-name", clears=("domain_name",))(_domain_name)
     mode.on("ip route", undo=True, strong=True)(_ip_route)
+    mode.on("ipv6 route", undo=True)(_ipv6_route)
     mode.on("router", undo=True, strong=True)(_router)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..yaml_input import read_text
-from . import read_ikev2, read_interfaces, read_ipsec, read_pki, read_routing
+from . import read_aaa, read_gateway, read_ikev2, read_interfaces, read_ipsec, read_pki, read_routing
 from .arguments import Arguments, NotUnderstood
 from .config import NetworkStatement, RouterConfig
 from .lexer import Command, lex
@@ -26,7 +26,7 @@ from .modes import OPAQUE, Found, Mode, set_back
 ENDINGS = (".cfg", ".conf", ".ios", ".txt")
 
 GLOBAL = Mode("global")
-for _part in (read_routing, read_interfaces, read_ikev2, read_ipsec, read_pki):
+for _part in (read_routing, read_interfaces, read_ikev2, read_ipsec, read_pki, read_aaa, read_gateway):
     _part.register(GLOBAL)
 
 
@@ -147,9 +147,14 @@ def read_router(path: Path) -> RouterConfig:
 
     Raises InputError for a file that cannot be read, holds no IOS command, or has a bad value in a known command.
     """
+    return parse_router(read_text(path), path)
+
+
+def parse_router(text: str, path: Path) -> RouterConfig:
+    """Return the configuration in a text as if it stood in the file ``path``. Raises InputError as `read_router`."""
     router = RouterConfig(file=path.name, hostname=path.stem)
     reader = _Reader(router)
-    for command in lex(read_text(path), path):
+    for command in lex(text, path):
         reader.read(command)
     _announce_interfaces(router)
     if not reader.recognised:

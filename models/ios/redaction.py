@@ -96,6 +96,13 @@ def _by_any_word(words: Sequence[str]) -> int | None:
     return None
 
 
+def secret_end(words: Sequence[str], start: int) -> int:
+    """Return the index behind the secret that begins at ``start``: a PPK may be followed by ``required``."""
+    first = next((w.lower() for w in words if w.lower() not in {"no", "default"}), "")
+    flagged = first == "ppk" and start < len(words) - 1 and _abbreviates(words[-1].lower(), "required", 1)
+    return len(words) - 1 if flagged else len(words)
+
+
 def secret_start(words: Sequence[str]) -> int | None:
     """Return the index of the first secret word of a command (without ``no``), or None when it holds no secret."""
     lowered = [word.lower().strip("'\"") for word in words]

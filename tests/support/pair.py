@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from flexvpn_sim.models.ikev2.endpoint import Endpoint, Step
+from flexvpn_sim.models.ikev2.enquiries import Answer, Question
 from flexvpn_sim.models.ikev2.events import Event
 from flexvpn_sim.models.ikev2.identity import Identity, IdentityMatch
 from flexvpn_sim.models.ikev2.message import Datagram
@@ -34,7 +35,7 @@ from flexvpn_sim.models.values import Ledger
 
 LEFT, RIGHT = IPv4Address("10.1.0.1"), IPv4Address("10.2.0.1")
 PAPER_IKE = IkeProposal(("aes-cbc-256",), ("sha512",), ("sha512",), (14,))
-PAPER_ESP = EspProposal("aes-cbc-256", "sha512")
+PAPER_ESP = EspProposal(("aes-cbc-256",), ("sha512",))
 #: Fragmentation is announced, but no packet is longer. [bytes]
 WHOLE_BYTES = 65535
 KEY = Secret("test key")
@@ -149,6 +150,8 @@ class Pair:
     loses: Callable[[int, Datagram], bool] = lambda _n, _d: False
     #: Return how much later than ``delay_s`` each copy of the n-th datagram arrives. [s]
     copies: Callable[[int, Datagram], Sequence[float]] = lambda _n, _d: (0.0,)
+    #: The servers outside: the answer to a question of a time [s], and after how long it is there. [s]
+    asks: Callable[[Question, float], tuple[Answer, float]] | None = None
     #: Called after everything that happens.
     watch: Callable[[], None] = lambda: None
     now: int = 0
@@ -204,6 +207,15 @@ class Pair:
                     self.now + nanoseconds(self.delay_s + later_s),
                     lambda datagram=datagram: self._arrive(datagram),
                 )
+        for enquiry in step.enquiries:
+            assert self.asks is not None
+            answer, delay_s = self.asks(enquiry.question, self.now / NS_PER_S)
+            if not enquiry.token:
+                continue
+            self.at(
+                self.now + nanoseconds(delay_s),
+                lambda token=enquiry.token, answer=answer: self.take(end, end.answered(token, answer, self.now)),
+            )
         for job in step.works:
             self.steps.append(f"{end.name}: {job.step}")
             self.operations[end.name] += job.operations

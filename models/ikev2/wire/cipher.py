@@ -1,4 +1,4 @@
-"""The Encrypted payload, whole or in fragments, really encrypted (RFC 7296 3.14, RFC 5282, RFC 7634, RFC 7383 2.5).
+"""The Encrypted payload, whole or in fragments, really encrypted (RFC 7296 3.14, RFC 5282, RFC 7383 2.5).
 
 The ``cryptography`` library is loaded by the first call.
 """
@@ -6,15 +6,15 @@ The ``cryptography`` library is loaded by the first call.
 from __future__ import annotations
 
 import hmac
-from typing import Any
 
 from ...algorithms import ENCRYPTIONS, INTEGRITIES
 from ...errors import InputError
 from ..message import IKE_HEADER_BYTES
 from ..payloads import GENERIC_HEADER_BYTES
 from ..proposals import Suite
+from . import modes
 from .keys import IkeKeys
-from .library import library
+from .mac import mac
 from .packet import EncryptedBody, Packet
 
 #: Fragment number and total of an SKF payload (RFC 7383 2.5). [bytes]
@@ -48,14 +48,9 @@ def protect(
     # Everything up to the IV: what an AEAD cipher authenticates beside the ciphertext.
     before = header + bytes((first, 0)) + body.size.to_bytes(2, "big") + body.body()[: _numbers_bytes(body)]
     if cipher.aead:
-        return (
-            before
-            + iv
-            + bytes(_aead(suite, key[: cipher.key_bytes]).encrypt(key[cipher.key_bytes :] + iv, plain, before))
-        )
-    encryptor = _block_cipher(suite, key, iv).encryptor() if suite.encryption != "null" else None
-    text = before + iv + (plain if encryptor is None else encryptor.update(plain) + encryptor.finalize())
-    return text + hmac.digest(keys.integrity[by], text, INTEGRITIES[suite.integrity].hash)[:icv_bytes]
+        return before + iv + modes.seal(suite.encryption, key, iv, plain, before)
+    text = before + iv + modes.encrypt(suite.encryption, key, iv, plain)
+    return text + mac(INTEGRITIES[suite.integrity].hash, keys.integrity[by], text)[:icv_bytes]
 
 
 def unprotect(message: bytes, packet: Packet, keys: IkeKeys, where: str = "IKE message") -> bytes:
@@ -76,19 +71,15 @@ def unprotect(message: bytes, packet: Packet, keys: IkeKeys, where: str = "IKE m
         raise InputError(f"an Encrypted payload of {body.size} bytes does not fit {suite.encryption}", where)
     if cipher.aead:
         before = message[: len(message) - len(body.data)]
-        try:
-            nonce = key[cipher.key_bytes :] + iv
-            plain = bytes(_aead(suite, key[: cipher.key_bytes]).decrypt(nonce, data, before))
-        except library("cryptography.exceptions").InvalidTag:
-            raise InputError("the ICV is wrong", where) from None
+        opened = modes.unseal(suite.encryption, key, iv, data, before)
+        if opened is None:
+            raise InputError("the ICV is wrong", where)
+        plain = opened
     else:
-        digest = hmac.digest(keys.integrity[by], message[: len(message) - icv_bytes], INTEGRITIES[suite.integrity].hash)
+        digest = mac(INTEGRITIES[suite.integrity].hash, keys.integrity[by], message[: len(message) - icv_bytes])
         if not hmac.compare_digest(digest[:icv_bytes], data[content_bytes:]):
             raise InputError("the ICV is wrong", where)
-        plain = data[:content_bytes]
-        if suite.encryption != "null":
-            decryptor = _block_cipher(suite, key, iv).decryptor()
-            plain = decryptor.update(plain) + decryptor.finalize()
+        plain = modes.decrypt(suite.encryption, key, iv, data[:content_bytes])
     if plain[-1] >= len(plain):
         raise InputError(f"{plain[-1]} bytes of padding in {len(plain)} bytes", where)
     return plain[: len(plain) - 1 - plain[-1]]
@@ -112,23 +103,3 @@ def _numbers_bytes(body: EncryptedBody) -> int:
 
 def _icv_bytes(suite: Suite) -> int:
     return ENCRYPTIONS[suite.encryption].icv_bytes or INTEGRITIES[suite.integrity].icv_bytes
-
-
-def _aead(suite: Suite, key: bytes) -> Any:
-    aead = library("cryptography.hazmat.primitives.ciphers.aead")
-    if suite.encryption.startswith("aes-gcm"):
-        return aead.AESGCM(key)
-    if suite.encryption == "chacha20poly1305":
-        return aead.ChaCha20Poly1305(key)
-    raise InputError(f"{suite.encryption} cannot protect an IKE SA", "--ike")
-
-
-def _block_cipher(suite: Suite, key: bytes, iv: bytes) -> Any:
-    """Return a cipher in CBC mode. Single DES is 3DES with three equal keys."""
-    ciphers = library("cryptography.hazmat.primitives.ciphers")
-    if suite.encryption.startswith("aes-cbc"):
-        algorithm = ciphers.algorithms.AES(key)
-    else:
-        decrepit = library("cryptography.hazmat.decrepit.ciphers.algorithms")
-        algorithm = decrepit.TripleDES(key * 3 if suite.encryption == "des" else key)
-    return ciphers.Cipher(algorithm, ciphers.modes.CBC(iv))

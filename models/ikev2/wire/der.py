@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from ..identity import Identity
 
@@ -162,7 +162,7 @@ def _alternative_name(subject: Identity) -> bytes:
     elif subject.kind == "email":
         general = tlv(0x81, subject.value.encode())
     elif subject.kind == "address":
-        general = tlv(0x87, IPv4Address(subject.value).packed)
+        general = tlv(0x87, ip_address(subject.value).packed)
     else:
         return b""
     return sequence(oid(_SUBJECT_ALT_NAME), tlv(0x04, sequence(general)))

@@ -1,15 +1,15 @@
 """Keys of an IKE SA, and AUTH by a shared key (RFC 7296 sections 2.13 to 2.18, RFC 9370 section 2.2, RFC 9242 3.3.2).
 
-Standard library alone: every PRF that is negotiated here is an HMAC.
+Standard library alone where the PRF is an HMAC.
 """
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
 from ..proposals import Suite
+from .mac import mac
 
 #: What a pre-shared key is combined with before it makes AUTH (RFC 7296 2.15).
 KEY_PAD = b"Key Pad for IKEv2"
@@ -18,7 +18,7 @@ SPI_BYTES = 8
 
 def prf(name: str, key: bytes, data: bytes) -> bytes:
     """Return prf(key, data) for a PRF of `algorithms.PRFS`."""
-    return hmac.digest(key, data, PRFS[name].hash)
+    return mac(PRFS[name].hash, key, data)
 
 
 def prf_plus(name: str, key: bytes, seed: bytes, n_bytes: int) -> bytes:
@@ -46,9 +46,14 @@ class IkeKeys:
     proof: tuple[bytes, bytes] = field(repr=False)
 
 
-def first_seed(suite: Suite, nonces: bytes, shared: bytes) -> bytes:
-    """Return SKEYSEED of IKE_SA_INIT. ``nonces``: Ni | Nr."""
-    return prf(suite.prf, nonces, shared)
+def first_seed(suite: Suite, nonces: tuple[bytes, bytes], shared: bytes) -> bytes:
+    """Return SKEYSEED of IKE_SA_INIT. ``nonces``: Ni and Nr.
+
+    The two PRFs that AES makes take the first 64 bits of each alone as their key (RFC 7296 2.14).
+    """
+    if PRFS[suite.prf].hash in ("aes-xcbc", "aes-cmac"):
+        nonces = nonces[0][:8], nonces[1][:8]
+    return prf(suite.prf, b"".join(nonces), shared)
 
 
 def next_seed(old: IkeKeys, nonces: bytes, shared: bytes, *more: bytes) -> bytes:
@@ -72,6 +77,13 @@ def ike_keys(suite: Suite, seed: bytes, nonces: bytes, spi_i: int, spi_r: int) -
         parts.append(stream[:n_bytes])
         stream = stream[n_bytes:]
     return IkeKeys(suite, parts[0], (parts[1], parts[2]), (parts[3], parts[4]), (parts[5], parts[6]))
+
+
+def mixed(keys: IkeKeys, ppk: bytes) -> IkeKeys:
+    """Return the keys into which a post-quantum pre-shared key is mixed: SK_d, SK_pi and SK_pr (RFC 8784 section 3)."""
+    name = keys.suite.prf
+    derivation, *proof = (prf_plus(name, ppk, key, len(key)) for key in (keys.derivation, *keys.proof))
+    return replace(keys, derivation=derivation, proof=(proof[0], proof[1]))
 
 
 def signed_octets(keys: IkeKeys, message: bytes, nonce: bytes, identity: bytes, by: int, more: bytes = b"") -> bytes:

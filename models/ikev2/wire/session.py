@@ -3,7 +3,7 @@
 `Session.datagrams` takes the messages in the order in which they are sent and keeps what the protocol keeps: nonces,
 key exchange values, the messages that AUTH signs, and the keys of every IKE SA.
 
-What this leaves out: keys of Child SAs; MSCHAPv2 itself (its answers and the MSK are drawn); ML-KEM, because the
+What this leaves out: keys of Child SAs; the methods of EAP (what they compute is drawn); ML-KEM, because the
 ``cryptography`` library cannot encapsulate with a seed (values and shared secrets are drawn). `Session.notes` says
 which of these occurred.
 """
@@ -11,11 +11,11 @@ which of these occurred.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from ...algorithms import GROUPS
+from ...eap.packets import METHODS_WITH_KEY
 from ...secret import Secret
 from ..message import IKE_HEADER_BYTES, Exchange, Message
 from ..payloads import (
@@ -35,7 +35,7 @@ from ..payloads import (
 )
 from ..policy import Certificate, Credential
 from ..proposals import IkeProposal, Suite, suite_of
-from . import cipher, der, keys, translate
+from . import cipher, der, groups, keys, modes, translate
 from .draws import Draws
 from .groups import KeyPair
 from .keys import IkeKeys
@@ -46,6 +46,7 @@ from .packet import (
     AuthBody,
     CertBody,
     CertReqBody,
+    EapBody,
     IdBody,
     KeBody,
     NotifyBody,
@@ -62,7 +63,14 @@ _NAT_DETECTION = ("NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP")
 NOTE_KEM = (
     "ML-KEM and other KEMs: values and shared secrets are drawn octets; the library cannot encapsulate with a seed."
 )
-NOTE_EAP = "EAP-MSCHAPv2: the answer to the challenge and the MSK are drawn octets."
+NOTE_GROUP = "Brainpool P-224: values and shared secrets are drawn octets; the library does not have the curve."
+NOTE_CIPHER = (
+    "Serpent and Twofish: the library has neither; the content is masked with SHAKE-256, no other program decrypts it."
+)
+NOTE_EAP = (
+    "EAP: answers to challenges, passwords, the MSK, and in TLS public values, signatures and all that is encrypted "
+    "are drawn octets."
+)
 NOTE_SIGNATURE = "ML-DSA: public keys and signatures are drawn octets; the library cannot sign with a seed."
 NOTE_CERTIFICATE = "Certificates are made for this capture, with keys of the seed that protect nothing."
 NOTE_SHORT = "A certificate is too short for its key and names: it is an OCTET STRING of drawn octets."
@@ -70,10 +78,14 @@ NOTE_SHORT = "A certificate is too short for its key and names: it is an OCTET S
 
 @dataclass(frozen=True, slots=True)
 class Prover:
-    """What one end proves its identity with. The octets of its pre-shared key are a digest of ``shared_key``."""
+    """What one end proves its identity with.
+
+    The octets of its pre-shared key are a digest of ``shared_key``, those of its PPK (RFC 8784) one of ``ppk``.
+    """
 
     shared_key: Secret | None = None
     credential: Credential | None = None
+    ppk: Secret | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +100,25 @@ class _Sa:
     history: list[IkeKeys] = field(default_factory=list)
     #: The key that EAP gives, once a packet of EAP has been seen.
     msk: bytes = b""
+    #: It was made from a ticket.
+    resumed: bool = False
+    by_eap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _EapSource:
+    """Where the packets of EAP take their octets from."""
+
+    draws: Draws
+    certificates: Callable[[Certificate], bytes]
+
+    def octets(self, n_bytes: int, *name: object) -> bytes:
+        """Return drawn octets."""
+        return self.draws.octets(n_bytes, "EAP", *name)
+
+    def certificate(self, certificate: Certificate) -> bytes:
+        """Return a certificate in DER."""
+        return self.certificates(certificate)
 
 
 @dataclass(slots=True)
@@ -107,7 +138,6 @@ class Session:
     ----------
     seed: everything that is random follows from it.
     initiator, responder: how the ends of the first IKE SA prove their identities.
-    name_servers: what a configuration reply tells.
     """
 
     def __init__(
@@ -115,17 +145,17 @@ class Session:
         seed: int,
         initiator: Prover | None = None,
         responder: Prover | None = None,
-        name_servers: Sequence[IPv4Address] = (),
     ) -> None:
         self.notes: list[str] = []
         self._draws = Draws(seed)
         self._provers = (initiator or Prover(), responder or Prover())
-        self._name_servers = tuple(name_servers)
         self._sas: dict[tuple[int, int], _Sa] = {}
         self._requests: dict[tuple[int, int, int, bool], Message] = {}
         self._init_requests: dict[int, bytes] = {}
         self._rekeys: dict[tuple[int, int, bool], _Rekey] = {}
         self._signing: dict[str, SigningKey] = {}
+        #: Keys of the IKE SA for which a ticket stands.
+        self._tickets: dict[bytes, IkeKeys] = {}
         self._certificates: dict[int, bytes] = {}
         # A message that is sent again has the same octets; it is kept so that its identity stays its own.
         self._sent: dict[int, tuple[Message, list[bytes]]] = {}
@@ -155,13 +185,15 @@ class Session:
         chosen = self._chosen(message)
         payloads: list[WirePayload] = []
         for payload in message.payloads:
-            plain = translate.plain_payload(payload, self._draws, message.message_id, chosen)
+            plain = translate.plain_payload(payload, self._draws, chosen)
             if isinstance(plain, IdBody) and sa is not None and plain.kind == self._own_id(message):
                 sa.identities[_by(message)] = plain.body()
             payloads.append(plain if plain is not None else self._payload(payload, message, sa))
         payloads = [self._in_context(p, body, message) for p, body in zip(message.payloads, payloads, strict=True)]
-        if sa is not None and message.find(EapPayload) is not None:
-            sa.msk = self._draws.octets(_MSK_BYTES, "MSK", *spis)
+        eap = message.find(EapPayload)
+        if sa is not None and eap is not None:
+            sa.by_eap = True
+            sa.msk = self._draws.octets(_MSK_BYTES, "MSK", *spis) if eap.packet.type in METHODS_WITH_KEY else sa.msk
             self._note(NOTE_EAP)
         packet = Packet(
             *spis, message.exchange, message.message_id, message.response, message.from_initiator, tuple(payloads)
@@ -172,8 +204,14 @@ class Session:
                 self._init_requests[message.spi_i] = octets[0]
         else:
             octets = self._protect(packet, message, sa)
+        given = message.notify("TICKET_LT_OPAQUE")
         if message.response:
+            if sa is not None and message.notify("PPK_IDENTITY") is not None:
+                # The responder uses the PPK: whatever is derived from now on comes from the mixed keys.
+                sa.keys = sa.history[-1] = self._mixed(sa, 0)
             self._after_response(message, octets[0])
+            if sa is not None and given is not None:
+                self._tickets[given.data] = sa.keys
         return octets
 
     def _protect(self, packet: Packet, message: Message, sa: _Sa) -> list[bytes]:
@@ -181,6 +219,8 @@ class Session:
         if message.exchange is Exchange.IKE_INTERMEDIATE:
             self._sign_intermediate(packet, first, inner, sa)
         suite = sa.keys.suite
+        if not modes.is_real(suite.encryption):
+            self._note(NOTE_CIPHER)
         iv_bytes = cipher.iv_bytes(suite)
         name = (packet.spi_i, packet.spi_r, packet.exchange, packet.message_id, packet.response, packet.from_initiator)
         if not message.fragments:
@@ -238,6 +278,9 @@ class Session:
     def _after_response(self, message: Message, octets: bytes) -> None:
         """Make the keys that a response completes."""
         request = self._request_of(message)
+        if request is not None and message.exchange is Exchange.IKE_SESSION_RESUME:
+            self._resume(request, message, octets)
+            return
         asked = request.find(KePayload) if request is not None else None
         answer = message.find(KePayload)
         if request is None or asked is None or answer is None:
@@ -246,7 +289,7 @@ class Session:
         if message.exchange is Exchange.IKE_SA_INIT:
             suite = _suite(message)
             nonces = self._nonce(request), self._nonce(message)
-            seed = keys.first_seed(suite, b"".join(nonces), self._shared(request, message))
+            seed = keys.first_seed(suite, nonces, self._shared(request, message))
             made = keys.ike_keys(suite, seed, b"".join(nonces), *spis)
             self._sas[spis] = _Sa(made, nonces, (self._init_requests[message.spi_i], octets), history=[made])
         elif message.exchange is Exchange.IKE_INTERMEDIATE:
@@ -266,6 +309,18 @@ class Session:
             self._rekeys[(*spis, request.from_initiator)] = waiting
             self._rekey_if_complete(self._sas[spis], waiting)
 
+    def _resume(self, request: Message, message: Message, octets: bytes) -> None:
+        """Make the keys of a resumed SA: SKEYSEED from SK_d of the old one and both nonces (RFC 5723 section 5.1)."""
+        ticket = request.notify("TICKET_OPAQUE")
+        if ticket is None or message.find(NoncePayload) is None:
+            return
+        old, spis = self._tickets[ticket.data], (message.spi_i, message.spi_r)
+        nonces = self._nonce(request), self._nonce(message)
+        seed = keys.prf(old.suite.prf, old.derivation, b"Resumption" + b"".join(nonces))
+        made = keys.ike_keys(old.suite, seed, b"".join(nonces), *spis)
+        init = (self._init_requests[message.spi_i], octets)
+        self._sas[spis] = _Sa(made, nonces, init, history=[made], resumed=True)
+
     def _rekey_if_complete(self, old: _Sa, rekey: _Rekey) -> None:
         if len(rekey.shared) <= len(rekey.suite.additional_exchanges):
             return
@@ -280,7 +335,7 @@ class Session:
     def _shared(self, request: Message, response: Message) -> bytes:
         """Return the shared secret of a key exchange; a KEM's is drawn."""
         number = response.get(KePayload).group
-        if number not in GROUPS:
+        if number not in GROUPS or not groups.is_real(GROUPS[number]):
             return self._draws.octets(32, "KEM secret", *_exchange_name(response))
         pair = KeyPair(GROUPS[number], self._draws, *_exchange_name(request))
         return pair.shared(KeyPair(GROUPS[number], self._draws, *_exchange_name(response)).public())
@@ -299,9 +354,13 @@ class Session:
                 )
                 return CertReqBody(_X509, b"".join(h.digest() for h in hashes))
             case ConfigurationPayload():
-                return translate.configuration_body(payload, self._name_servers)
+                return translate.configuration_body(payload)
+            case EapPayload():
+                return EapBody(payload.packet.encode(_EapSource(self._draws, self._certificate)))
             case AuthPayload() if sa is not None:
-                return AuthBody(payload.method, self._auth(payload, message, sa))
+                by_ppk = message.notify("PPK_IDENTITY") is not None
+                used = self._mixed(sa, _by(message)) if by_ppk else sa.keys
+                return AuthBody(payload.method, self._auth(payload, message, sa, used))
             case _:
                 raise LookupError(f"{payload.name} in {message.exchange.name} has no encoding")
 
@@ -309,42 +368,54 @@ class Session:
         """Return the body; NAT detection hashes the SPIs of the message, REDIRECT repeats the nonce of the request."""
         if not isinstance(payload, NotifyPayload) or not isinstance(body, NotifyBody):
             return body
+        if payload.type == "NO_PPK_AUTH":
+            sa = self._sas[(message.spi_i, message.spi_r)]
+            return NotifyBody(body.number, self._auth(message.get(AuthPayload), message, sa, sa.keys))
         if payload.type in _NAT_DETECTION:
             data = translate.nat_hash(message.spi_i, message.spi_r, payload.value, payload.n_bytes)
             return NotifyBody(body.number, data)
         request = self._request_of(message) if message.response else None
         if payload.type == "REDIRECT" and request is not None and request.find(NoncePayload) is not None:
-            gateway = translate.gateway_octets(payload.value)
-            return NotifyBody(
-                body.number, (gateway + self._nonce(request))[: payload.n_bytes].ljust(payload.n_bytes, b"\0")
-            )
+            octets = payload.data + self._nonce(request)
+            return NotifyBody(body.number, octets[: payload.n_bytes].ljust(payload.n_bytes, b"\0"))
         return body
 
     def _key_exchange(self, payload: KePayload, message: Message) -> KeBody:
         group = GROUPS.get(payload.group)
-        if group is None:
-            self._note(NOTE_KEM)
+        if group is None or not groups.is_real(group):
+            self._note(NOTE_KEM if group is None else NOTE_GROUP)
             n_bytes = payload.size - GENERIC_HEADER_BYTES - 4
             return KeBody(payload.group, self._draws.octets(n_bytes, "KEM", *_exchange_name(message)))
         return KeBody(payload.group, KeyPair(group, self._draws, *_exchange_name(message)).public())
 
-    def _auth(self, payload: AuthPayload, message: Message, sa: _Sa) -> bytes:
-        """Return the AUTH data: a MAC with the pre-shared key or the MSK, or a signature (RFC 7296 2.15, 2.16)."""
+    def _mixed(self, sa: _Sa, by: int) -> IkeKeys:
+        """Return the keys of an SA with the PPK of one end in them."""
+        ppk = self._provers[by].ppk
+        assert ppk is not None
+        return keys.mixed(sa.keys, ppk.proof("PPK of a capture"))
+
+    def _auth(self, payload: AuthPayload, message: Message, sa: _Sa, used: IkeKeys) -> bytes:
+        """Return the AUTH data by the keys ``used``: a MAC with the pre-shared key or the MSK, or a signature.
+
+        RFC 7296 2.15 and 2.16.
+        """
         by = _by(message)
         more = b""
         if any(sa.intermediate):
             # The message ID of the first IKE_AUTH request comes last (RFC 9242 3.3.2).
             first = min(i for (*spis, i, _), m in self._requests.items() if _is_auth(m, spis, message))
             more = b"".join(sa.intermediate) + first.to_bytes(4, "big")
-        octets = keys.signed_octets(sa.keys, sa.init[by], sa.nonces[1 - by], sa.identities[by], by, more)
+        octets = keys.signed_octets(used, sa.init[by], sa.nonces[1 - by], sa.identities[by], by, more)
         prover = self._provers[by]
+        if sa.resumed:
+            return keys.prf(used.suite.prf, used.proof[by], octets)
         if payload.method == SHARED_KEY_MIC:
-            # After EAP both ends prove that they hold the key that it gave (RFC 7296 2.16).
-            secret = sa.msk
+            # After EAP both ends prove that they hold the key that it gave, or SK_pi and SK_pr (RFC 7296 2.16).
+            secret = sa.msk or (used.proof[by] if sa.by_eap else b"")
             if not secret:
                 assert prover.shared_key is not None
                 secret = prover.shared_key.proof("pre-shared key of a capture")
-            return keys.shared_key_auth(sa.keys, secret, octets)
+            return keys.shared_key_auth(used, secret, octets)
         assert prover.credential is not None
         key = self._signing_key(prover.credential.chain[0].algorithm, prover.credential.private_key)
         if payload.method == DIGITAL_SIGNATURE:

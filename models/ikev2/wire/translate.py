@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from ...algorithms import ENCRYPTIONS, INTEGRITIES, PRFS
 from ..identity import Identity
@@ -16,7 +16,6 @@ from ..payloads import (
     NOTIFY_TYPES,
     ConfigurationPayload,
     DeletePayload,
-    EapPayload,
     IdPayload,
     NoncePayload,
     NotifyPayload,
@@ -38,13 +37,13 @@ from .packet import (
     KE_METHOD,
     KEY_LENGTH,
     PRF,
+    PROTOCOL_AH,
     PROTOCOL_ESP,
     PROTOCOL_IKE,
     TS_I,
     TS_R,
     CpBody,
     DeleteBody,
-    EapBody,
     IdBody,
     NonceBody,
     NotifyBody,
@@ -59,14 +58,14 @@ from .packet import (
 
 #: Identification types (RFC 7296 3.5).
 ID_TYPES = {"address": 1, "fqdn": 2, "email": 3, "dn": 9, "key-id": 11}
+ID_IPV6 = 5
 #: Hash algorithms in the order in which strongSwan announces them, then SHA-1 (RFC 7427 7, RFC 8420: 5 is Identity).
 _HASH_ALGORITHMS = (2, 3, 4, 5, 1)
+#: Traffic selector types by IP version (RFC 7296 3.13.1).
+_SELECTOR_TYPES = {4: 7, 6: 8}
+_PROTOCOLS = {"ESP": PROTOCOL_ESP, "AH": PROTOCOL_AH}
 _CFG_TYPES = {"REQUEST": 1, "REPLY": 2, "SET": 3, "ACK": 4}
-_IP4_ADDRESS, _IP4_DNS, _APPLICATION_VERSION = 1, 3, 7
-#: EAP codes and types (RFC 3748 4, 5; MSCHAPv2 is 26), operations of MSCHAPv2 (RFC 2759).
-_REQUEST, _RESPONSE, _SUCCESS, _FAILURE = 1, 2, 3, 4
-_IDENTITY, _MSCHAPV2 = 1, 26
-_OP_CHALLENGE, _OP_RESPONSE, _OP_SUCCESS = 1, 2, 3
+_APPLICATION_VERSION = 7
 #: Length of a token of the simulation. [bytes]
 _TOKEN_BYTES = 8
 
@@ -79,12 +78,11 @@ def octets_of(value: int, n_bytes: int, draws: Draws, *name: object) -> bytes:
     return token + draws.octets(n_bytes - _TOKEN_BYTES, "filler", value, *name)
 
 
-def plain_payload(payload: Payload, draws: Draws, message_id: int, chosen: int = 1) -> WirePayload | None:
+def plain_payload(payload: Payload, draws: Draws, chosen: int = 1) -> WirePayload | None:
     """Return what travels; None for a payload that `session` must make.
 
     Parameters
     ----------
-    message_id: EAP packets are numbered by it.
     chosen: number of the only proposal of a response: that of the request which it accepts.
     """
     match payload:
@@ -97,14 +95,12 @@ def plain_payload(payload: Payload, draws: Draws, message_id: int, chosen: int =
         case NotifyPayload():
             return _notify(payload, draws)
         case DeletePayload():
-            spis = tuple(spi.to_bytes(4, "big") for spi in payload.esp_spis)
-            return DeleteBody(PROTOCOL_ESP if spis else PROTOCOL_IKE, spis)
+            spis = tuple(spi.to_bytes(4, "big") for spi in payload.spis)
+            return DeleteBody(_PROTOCOLS[payload.protocol] if spis else PROTOCOL_IKE, spis)
         case VendorIdPayload():
             return VendorIdBody(_vendor_id(payload.vendor, payload.n_bytes))
         case TsPayload():
             return _selectors(payload)
-        case EapPayload():
-            return EapBody(_eap(payload, draws, message_id))
         case _:
             return None
 
@@ -118,11 +114,11 @@ def sa_body(payload: SaPayload, first_number: int = 1) -> SaBody:
 
 def _proposal(proposal: IkeProposal | EspProposal, spi: bytes, number: int) -> Proposal:
     if isinstance(proposal, EspProposal):
-        transforms = [_encryption(proposal.encryption)]
-        transforms += [Transform(INTEG, INTEGRITIES[name].number) for name in (proposal.integrity,) if name]
+        transforms = [_encryption(name) for name in proposal.encryption]
+        transforms += [Transform(INTEG, INTEGRITIES[name].number) for name in proposal.integrity]
         transforms += [Transform(KE_METHOD, group) for group in proposal.groups]
-        transforms.append(Transform(ESN, int(proposal.esn)))
-        return Proposal(number, PROTOCOL_ESP, spi, tuple(transforms))
+        transforms += [Transform(ESN, int(extended)) for extended in proposal.esn]
+        return Proposal(number, _PROTOCOLS[proposal.protocol], spi, tuple(transforms))
     # The order of the recorded proposals of strongSwan; any would do.
     transforms = [_encryption(name) for name in proposal.encryption]
     transforms += [Transform(INTEG, INTEGRITIES[name].number) for name in proposal.integrity]
@@ -142,30 +138,33 @@ def _encryption(name: str) -> Transform:
 def identity_octets(identity: Identity) -> tuple[int, bytes]:
     """Return type and data of an identity (RFC 7296 3.5)."""
     if identity.kind == "address":
-        data = IPv4Address(identity.value).packed
-    elif identity.kind == "dn":
-        data = der.name(identity.value)
-    else:
-        data = identity.value.encode()
+        address = ip_address(identity.value)
+        return (ID_TYPES["address"] if address.version == 4 else ID_IPV6), address.packed
+    data = der.name(identity.value) if identity.kind == "dn" else identity.value.encode()
     return ID_TYPES[identity.kind], data
 
 
 def _notify(payload: NotifyPayload, draws: Draws) -> NotifyBody:
     number, n_bytes = NOTIFY_TYPES[payload.type], payload.n_bytes
     if payload.spi_bytes:
-        return NotifyBody(number, b"", PROTOCOL_ESP, payload.value.to_bytes(payload.spi_bytes, "big"))
+        return NotifyBody(number, b"", _PROTOCOLS[payload.protocol], payload.value.to_bytes(payload.spi_bytes, "big"))
     if payload.type == "SIGNATURE_HASH_ALGORITHMS":
         hashes = b"".join(hash_number.to_bytes(2, "big") for hash_number in _HASH_ALGORITHMS)
         # More than there are: zeros are reserved.
         return NotifyBody(number, hashes[:n_bytes].ljust(n_bytes, b"\0"))
-    if payload.type in ("REDIRECT", "REDIRECTED_FROM"):
-        return NotifyBody(number, gateway_octets(payload.value)[:n_bytes].ljust(n_bytes, b"\0"))
+    if payload.type in ("TICKET_LT_OPAQUE", "TICKET_OPAQUE"):
+        lifetime = (payload.value & 0xFFFFFFFF).to_bytes(4, "big") if payload.type == "TICKET_LT_OPAQUE" else b""
+        filler_bytes = max(n_bytes - len(lifetime) - len(payload.data), 0)
+        ticket = payload.data + draws.octets(filler_bytes, "ticket", payload.data.hex())
+        return NotifyBody(number, (lifetime + ticket)[:n_bytes])
+    if payload.data and len(payload.data) == n_bytes:
+        return NotifyBody(number, payload.data)
+    if payload.type in ("NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP"):
+        # The hash has the SPIs of the message in it, which `session` knows.
+        return NotifyBody(number, bytes(n_bytes))
+    if payload.type in ("ADDITIONAL_IP4_ADDRESS", "ADDITIONAL_IP6_ADDRESS"):
+        return NotifyBody(number, payload.value.to_bytes(n_bytes, "big"))
     return NotifyBody(number, octets_of(payload.value, n_bytes, draws, payload.type))
-
-
-def gateway_octets(address: int) -> bytes:
-    """Return the identity of a gateway: type 1 is an IPv4 address, its length follows (RFC 5685 9)."""
-    return bytes((1, 4)) + address.to_bytes(4, "big")
 
 
 def nat_hash(spi_i: int, spi_r: int, value: int, n_bytes: int) -> bytes:
@@ -175,7 +174,8 @@ def nat_hash(spi_i: int, spi_r: int, value: int, n_bytes: int) -> bytes:
     wants a NAT to be seen.
     """
     spis = spi_i.to_bytes(8, "big") + spi_r.to_bytes(8, "big")
-    octets = spis + value.to_bytes(6, "big")
+    # An IPv4 address is shorter than any IPv6 address of the simulation.
+    octets = spis + value.to_bytes(6 if value < 1 << 48 else 18, "big")
     return hashlib.sha1(octets, usedforsecurity=False).digest()[:n_bytes]
 
 
@@ -189,67 +189,24 @@ def _vendor_id(vendor: str, n_bytes: int) -> bytes:
 
 def _selectors(payload: TsPayload) -> TsBody:
     fields = (
-        SelectorField(7, s.protocol, 0, 65535, IPv4Address(s.first).packed, IPv4Address(s.last).packed)
+        SelectorField(
+            _SELECTOR_TYPES[s.version],
+            s.protocol,
+            s.first_port,
+            s.last_port,
+            ip_address(s.first).packed,
+            ip_address(s.last).packed,
+        )
         for s in payload.selectors
     )
     return TsBody(TS_I if payload.role == "TSi" else TS_R, tuple(fields))
 
 
-def configuration_body(payload: ConfigurationPayload, name_servers: Sequence[IPv4Address] = ()) -> CpBody:
+def configuration_body(payload: ConfigurationPayload) -> CpBody:
     """Return a configuration payload; zeros stand for values that the simulation does not have."""
-    servers = iter(name_servers)
     attributes = []
-    for _, number, n_bytes in payload.attributes:
-        value = b""
-        if number == _IP4_ADDRESS and payload.address is not None:
-            value = payload.address.packed
-        elif number == _IP4_DNS and n_bytes:
-            server = next(servers, None)
-            value = server.packed if server is not None else b""
-        elif number == _APPLICATION_VERSION:
+    for _, number, n_bytes, value in payload.attributes:
+        if number == _APPLICATION_VERSION and not value:
             value = b"A simulated router of flexvpn-sim".ljust(n_bytes)
         attributes.append((number, value[:n_bytes].ljust(n_bytes, b"\0")))
     return CpBody(_CFG_TYPES[payload.kind], tuple(attributes))
-
-
-def _eap(payload: EapPayload, draws: Draws, message_id: int) -> bytes:
-    """Return an EAP packet of the length that the payload has.
-
-    A request travels in a response of IKE_AUTH and is numbered by its message ID; what answers it, and the success that
-    follows, have the number of what they answer (RFC 3748 4.1, 4.2). The answer to a challenge is drawn.
-    """
-    n_bytes, user = payload.n_bytes, payload.user.encode()
-    answered = (message_id - 1) & 0xFF
-    match payload.kind:
-        case "identity request":
-            return _eap_packet(_REQUEST, message_id & 0xFF, n_bytes, bytes((_IDENTITY,)))
-        case "identity":
-            return _eap_packet(_RESPONSE, answered, n_bytes, bytes((_IDENTITY,)) + user)
-        case "challenge":
-            challenge = b"\x10" + octets_of(payload.challenge, 16, draws, "challenge")
-            body = _mschapv2(_OP_CHALLENGE, message_id & 0xFF, n_bytes, challenge + b"simulation")
-            return _eap_packet(_REQUEST, message_id & 0xFF, n_bytes, body)
-        case "response":
-            own = octets_of(payload.challenge, 16, draws, "peer challenge")
-            proof = draws.octets(24, "NT-Response", payload.challenge)
-            body = _mschapv2(_OP_RESPONSE, answered, n_bytes, b"\x31" + own + bytes(8) + proof + b"\0" + user)
-            return _eap_packet(_RESPONSE, answered, n_bytes, body)
-        case "success request":
-            text = f"S={draws.octets(20, 'authenticator response', message_id).hex().upper()} M=OK".encode()
-            body = _mschapv2(_OP_SUCCESS, answered, n_bytes, text.ljust(n_bytes))
-            return _eap_packet(_REQUEST, message_id & 0xFF, n_bytes, body)
-        case "success response":
-            return _eap_packet(_RESPONSE, answered, n_bytes, bytes((_MSCHAPV2, _OP_SUCCESS)))
-        case "success":
-            return _eap_packet(_SUCCESS, answered, n_bytes, b"")
-        case "failure":
-            return _eap_packet(_FAILURE, answered, n_bytes, b"")
-
-
-def _eap_packet(code: int, identifier: int, n_bytes: int, body: bytes) -> bytes:
-    return bytes((code, identifier)) + n_bytes.to_bytes(2, "big") + body[: n_bytes - 4].ljust(n_bytes - 4, b"\0")
-
-
-def _mschapv2(operation: int, identifier: int, n_bytes: int, content: bytes) -> bytes:
-    """Return type and body of an EAP-MSCHAPv2 packet of ``n_bytes`` in all; MS-Length counts from the operation on."""
-    return bytes((_MSCHAPV2, operation, identifier)) + (n_bytes - 5).to_bytes(2, "big") + content

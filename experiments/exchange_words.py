@@ -1,0 +1,53 @@
+"""The scenarios of ``flexvpn-sim exchange`` in one line each, for its help and for the page of the protocol.
+
+No import of the protocol here: ``--help`` stays fast.
+"""
+
+from __future__ import annotations
+
+MEANINGS: dict[str, str] = {
+    "setup": "the set-up alone",
+    "init-only": "IKE_SA_INIT alone",
+    "eap": "the initiator proves its user by EAP; --auth names the method",
+    "cookie": "the responder demands a cookie before it keeps anything",
+    "invalid-ke": "the initiator guesses a group that the responder refuses, and asks again with another",
+    "no-proposal": "no IKE proposal in common",
+    "no-proposal-child": "no ESP proposal in common",
+    "ts-unacceptable": "the responder protects other networks",
+    "auth-failed": "the keys, or what proves the user, differ",
+    "peer-unreachable": "nobody answers: every retransmission, then the end",
+    "nat": "port 4500 as behind a NAT",
+    "nat-idle": "a NAT, and nothing to say: keepalives",
+    "childless": "IKE_AUTH without a Child SA (RFC 6023)",
+    "virtual-ip": "the responder gives the initiator an address",
+    "rekey-volume": "a Child SA is rekeyed at its limit of volume",
+    "route-push": "the responder tells its networks in the set-up",
+    "config-set": "the initiator announces the network behind it, by CFG_SET",
+    "redirect-init": "the responder redirects in IKE_SA_INIT (RFC 5685)",
+    "redirect-auth": "it redirects in IKE_AUTH",
+    "redirect-session": "it redirects an established session, and the initiator follows",
+    "redirect": "the responder redirects an established session, up to the acknowledgement",
+    "crl": "both ends fetch a CRL before they accept a certificate",
+    "crl-unreachable": "the CRL cannot be fetched",
+    "certificate-revoked": "the CRL has revoked the initiator's certificate",
+    "certificate-expired": "the initiator's certificate is no longer valid",
+    "clock-skew": "the responder's clock is slow by more than the age of the certificate",
+    "certificate-expires": "a certificate ends while the session is up",
+    "certificate-revoked-later": "a certificate is revoked while the session is up",
+    "ticket": "the responder gives a ticket (RFC 5723)",
+    "resume": "the session is resumed with the ticket",
+    "resume-refused": "the ticket is refused, a whole set-up follows",
+    "ppk": "both ends mix a post-quantum pre-shared key (RFC 8784)",
+    "ppk-unknown": "the responder does not know the initiator's one",
+    "mobike": "both ends offer MOBIKE (RFC 4555)",
+    "mobike-move": "the initiator moves to another address",
+    "rekey-child": "the Child SA is rekeyed, the old one deleted",
+    "rekey-ike": "the IKE SA is rekeyed, the old one deleted",
+    "dpd": "a probe whether the peer lives",
+    "delete": "the initiator deletes the IKE SA",
+    "delete-by-responder": "the responder deletes it",
+    "delete-child": "the initiator deletes the Child SA alone",
+    "delete-child-then-ike": "it deletes the Child SA, then the IKE SA",
+    "second-child": "another Child SA",
+    "fragment=BYTES": "IKE fragmentation with packets of at most so many bytes (RFC 7383)",
+}
