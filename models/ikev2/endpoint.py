@@ -30,7 +30,7 @@ from . import (
     fragmentation,
     initiator,
     nat,
-    responder,
+    responder_init,
     resumption,
     retransmission,
     revocation,
@@ -137,7 +137,7 @@ class Endpoint:
             known = self.directory.opened_by(datagram.source, message.spi_i)
             if known is None:
                 before = self._tokens
-                responder.receive_init(self, datagram, now)
+                responder_init.receive(self, datagram, now)
                 if self._tokens != before:
                     self._init_works.add(self._tokens)
                     self._step.works[-1].stranger = True
