@@ -365,7 +365,8 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     process = subprocess.Popen([*map(str, command), *map(str, options)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(6)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    # Tables and charts of what is finished are written first.
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 1, err
     result = json.loads(out)
     assert result["interrupted"]

@@ -368,8 +368,7 @@ class Session:
         """Return the body; NAT detection hashes the SPIs of the message, REDIRECT repeats the nonce of the request."""
         if not isinstance(payload, NotifyPayload) or not isinstance(body, NotifyBody):
             return body
-        if payload.type == "NO_PPK_AUTH":
-            sa = self._sas[(message.spi_i, message.spi_r)]
+        if payload.type == "NO_PPK_AUTH" and (sa := self._sas.get((message.spi_i, message.spi_r))) is not None:
             return NotifyBody(body.number, self._auth(message.get(AuthPayload), message, sa, sa.keys))
         if payload.type in _NAT_DETECTION:
             data = translate.nat_hash(message.spi_i, message.spi_r, payload.value, payload.n_bytes)
