@@ -362,7 +362,13 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     target = tmp_path / "cut"
     command = [sys.executable, "-m", "flexvpn_sim.experiments.cli", "run", PAPER / "published", "--no-traffic"]
     options = ["--duration", "240h", "-o", target, "--json"]
-    process = subprocess.Popen([*map(str, command), *map(str, options)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A shell that runs the tests in the background lets them ignore SIGINT.
+    process = subprocess.Popen(
+        [*map(str, command), *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     time.sleep(6)
     process.send_signal(signal.SIGINT)
     # Tables and charts of what is finished are written first.
