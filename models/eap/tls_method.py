@@ -9,6 +9,8 @@ server; here every certificate of a CA that it trusts will do), revocation, an e
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from ..ikev2.operations import (
     CheckCertificate,
     DhKeygen,
@@ -86,7 +88,7 @@ class Carrier:
         return self.packet(name, (head, piece), flight=None if more else flight, more=more)
 
 
-class _End:
+class _End(ABC):
     """What both ends share."""
 
     def __init__(self, rules: EapRules, surroundings: Surroundings, code: str) -> None:
@@ -156,9 +158,9 @@ class _End:
             return "wrong signature"
         return None
 
+    @abstractmethod
     def _randoms(self) -> tuple[int, int]:
         """Return the client's and the server's random."""
-        raise NotImplementedError
 
     def _master(self) -> Secret:
         return Secret("TLS {} {}".format(*self._randoms()))
